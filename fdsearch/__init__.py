@@ -1,0 +1,1 @@
+"""fdsearch finds, proves and ships the best image classifier for an inspection line."""

@@ -1,0 +1,303 @@
+"""From a trial's flat parameters to the configuration that is trained.
+
+`PARAMETERS` is the table of every parameter a search space may name, with its default; `TrialConfig.from_params` turns a
+point of the space into phases. Nothing here trains or draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fdsearch.errors import ConfigError, Fault, did_you_mean
+from fdsearch.space import Value
+
+RESIZE_POLICIES = ("stretch", "pad", "crop")
+POOLINGS = ("avg", "max", "avg_max")
+WEIGHTS = ("imagenet", "random")
+SCHEDULES = ("constant", "step", "cosine", "plateau")
+AUGMENTATION_POLICIES = ("mild", "geometric")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+MONITORS = ("none", "macro_f1", "loss", "both")
+HEAD_INITS = ("probe", "random")
+SUBSAMPLES = ("none", "balanced")
+
+PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
+    "probe": (),
+    "head": (("head", 1.0),),
+    "head_tail": (("head", 0.25), ("tail", 0.75)),
+    "head_mid_deep": (("head", 0.2), ("mid", 0.3), ("deep", 0.5)),
+    "full": (("full", 1.0),),
+}
+"""Phase presets: the trained phases in order, each with its share of the epochs."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with one set of trainable layers.
+
+    Parameters
+    ----------
+    name : {"probe", "head", "tail", "mid", "deep", "full"}
+        ``probe`` is the logistic regression on pooled features; the others are gradient descent.
+    unfreeze : float
+        Share of the backbone's blocks, counted from the head, that are trained; 0 is the head alone, 1 everything.
+    unfreeze_layers : int or None
+        Number of layers instead of a share, as the ribbon-bond write-up counts them.
+    learning_rate : float
+        Peak rate of the phase.
+    epochs : int
+        Planned length; the schedule's horizon.
+    """
+
+    name: str
+    unfreeze: float = 0.0
+    unfreeze_layers: int | None = None
+    learning_rate: float = 0.0
+    epochs: int = 0
+
+    @property
+    def trains_backbone(self) -> bool:
+        return self.unfreeze > 0 or bool(self.unfreeze_layers)
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """When a phase ends early.
+
+    `monitor` is ``none``, ``macro_f1``, ``loss`` or ``both`` (either may end the phase); an improvement is a change by
+    at least `min_delta`; a phase ends after `patience` epochs without one, not before epoch `start_epoch`.
+    """
+
+    monitor: str = "none"
+    patience: int = 7
+    min_delta: float = 0.0
+    start_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """Everything that decides what one trial trains, apart from pictures and seeds.
+
+    Parameters
+    ----------
+    backbone : str
+        Name in the table of builders.
+    image_size : int
+        Side of the square input, pixels.
+    resize, pooling, weights, head_init : str
+        See `RESIZE_POLICIES`, `POOLINGS`, `WEIGHTS`, `HEAD_INITS`.
+    phases : tuple of Phase
+        In order. A leading ``probe`` phase initialises the head; alone it is the whole training.
+    schedule : str
+        Shape of the learning rate inside each phase; `warmup` is its rising share, 0 to 1.
+    class_weighting : float
+        Exponent of the inverse class frequency, 0 (none) to 1 (balanced).
+    subsample : {"none", "balanced"}
+        ``balanced`` trains on as many pictures of each class as the rarest has.
+    augmentation : float
+        Strength over `augmentation_policy`, 0 (none) to 1.
+    batch_norm : {"frozen", "trained"}
+        Whether unfrozen batch normalisation leaves inference mode.
+    probe_c : float
+        Inverse regularisation of the probe (scikit-learn's ``C`` on standardised features).
+    custom : mapping
+        Parameters named ``custom_*``, for builders and losses of plugins.
+    """
+
+    backbone: str
+    image_size: int
+    resize: str
+    pooling: str
+    weights: str
+    head_init: str
+    phases: tuple[Phase, ...]
+    schedule: str
+    warmup: float
+    batch_size: int
+    dropout: float
+    optimizer: str
+    weight_decay: float
+    class_weighting: float
+    subsample: str
+    augmentation: float
+    augmentation_policy: str
+    loss: str
+    label_smoothing: float
+    focal_gamma: float
+    batch_norm: str
+    probe_c: float
+    early_stopping: EarlyStopping
+    custom: Mapping[str, Value]
+
+    @property
+    def epochs(self) -> int:
+        """Planned epochs over all phases."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Value]) -> TrialConfig:
+        """Resolve flat parameters; what is not named has the default of `PARAMETERS`.
+
+        Raises
+        ------
+        ConfigError
+            With every unknown name and wrong value.
+
+        Examples
+        --------
+        >>> config = TrialConfig.from_params({"phases": "head_tail", "unfreeze": 0.3, "epochs": 8})
+        >>> [(phase.name, phase.epochs, phase.unfreeze) for phase in config.phases]
+        [('probe', 0, 0.0), ('head', 2, 0.0), ('tail', 6, 0.3)]
+        """
+        faults = parameter_faults(params)
+        if faults:
+            raise ConfigError("the trial's parameters have faults", faults)
+        full = {name: params.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
+        keys = {field.name for field in fields(cls)} - {"phases", "early_stopping", "custom"}
+        return cls(
+            **{key: full[key] for key in keys},
+            phases=_phases(full),
+            early_stopping=EarlyStopping(full["early_stopping"], full["patience"], full["min_delta"], full["start_epoch"]),
+            custom={name: value for name, value in params.items() if name.startswith("custom_")},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TrialConfig:
+        """The inverse of `to_json`."""
+        values = dict(raw)
+        values["phases"] = tuple(Phase(**phase) for phase in raw["phases"])
+        values["early_stopping"] = EarlyStopping(**raw["early_stopping"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Default and admissible values of one parameter."""
+
+    default: Value
+    expected: str
+    valid: Callable[[Value], bool]
+
+
+def _one_of(default: Value, choices: Sequence[Value]) -> Parameter:
+    return Parameter(default, f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
+
+
+def _number(default: float, low: float, high: float) -> Parameter:
+    def valid(value: Value) -> bool:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(value) and low <= value <= high
+
+    return Parameter(default, f"a number from {low:g} to {high:g}", valid)
+
+
+def _whole(default: int, low: int, high: int) -> Parameter:
+    def valid(value: Value) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return Parameter(default, f"a whole number from {low} to {high}", valid)
+
+
+def _name(default: str) -> Parameter:
+    return Parameter(default, "a name", lambda value: isinstance(value, str) and bool(value))
+
+
+def _layer_counts(value: Value) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, (list, tuple)) and 1 <= len(value) <= 2 and all(isinstance(n, int) and n > 0 for n in value)
+
+
+PARAMETERS: dict[str, Parameter] = {
+    "backbone": _name("efficientnet_lite0"),
+    "image_size": _whole(224, 16, 2048),
+    "resize": _one_of("stretch", RESIZE_POLICIES),
+    "pooling": _one_of("avg", POOLINGS),
+    "weights": _one_of("imagenet", WEIGHTS),
+    "head_init": _one_of("probe", HEAD_INITS),
+    "phases": _one_of("probe", tuple(PRESETS)),
+    "unfreeze": _number(0.2, 0.0, 1.0),
+    "unfreeze_layers": Parameter(None, "a list of one or two numbers of layers", _layer_counts),
+    "learning_rate": _number(1e-3, 1e-9, 10.0),
+    "phase_decay": _number(0.3, 1e-6, 1.0),
+    "schedule": _one_of("constant", SCHEDULES),
+    "warmup": _number(0.0, 0.0, 1.0),
+    "epochs": _whole(10, 1, 10_000),
+    "batch_size": _whole(32, 1, 4096),
+    "dropout": _number(0.2, 0.0, 0.95),
+    "optimizer": _one_of("adam", OPTIMIZERS),
+    "weight_decay": _number(0.0, 0.0, 1.0),
+    "class_weighting": _number(1.0, 0.0, 1.0),
+    "subsample": _one_of("none", SUBSAMPLES),
+    "augmentation": _number(0.0, 0.0, 1.0),
+    "augmentation_policy": _one_of("mild", AUGMENTATION_POLICIES),
+    "loss": _name("cross_entropy"),
+    "label_smoothing": _number(0.0, 0.0, 0.5),
+    "focal_gamma": _number(2.0, 0.0, 10.0),
+    "batch_norm": _one_of("frozen", ("frozen", "trained")),
+    "probe_c": _number(0.01, 1e-8, 1e4),
+    "early_stopping": _one_of("none", MONITORS),
+    "patience": _whole(7, 1, 1000),
+    "min_delta": _number(0.0, 0.0, 1.0),
+    "start_epoch": _whole(0, 0, 10_000),
+}
+"""Every parameter a search space may name."""
+
+
+def parameter_faults(params: Mapping[str, Value], where: str = "$") -> list[Fault]:
+    """List the unknown names and wrong values among flat parameters."""
+    faults = []
+    for name, value in params.items():
+        if name.startswith("custom_"):
+            continue
+        if name not in PARAMETERS:
+            fix = did_you_mean(name, list(PARAMETERS)) + " (a plugin's own parameters start with custom_)"
+            faults.append(Fault(f"{where}.{name}", "an unknown parameter", "a parameter of fdsearch", fix))
+        elif not PARAMETERS[name].valid(value):
+            faults.append(Fault(f"{where}.{name}", repr(value), PARAMETERS[name].expected))
+    return faults
+
+
+def _phases(full: Mapping[str, Value]) -> tuple[Phase, ...]:
+    preset = PRESETS[full["phases"]]
+    needs_probe = full["phases"] == "probe" or (full["head_init"] == "probe" and full["phases"] != "full")
+    phases = [Phase("probe")] if needs_probe else []
+    for index, ((name, _), epochs) in enumerate(zip(preset, _shared_epochs(full["epochs"], preset), strict=True)):
+        if epochs == 0:
+            continue
+        share, layers = _depth(name, index, len(preset), full)
+        rate = full["learning_rate"] * full["phase_decay"] ** index
+        phases.append(Phase(name, share, layers, rate, epochs))
+    return tuple(phases)
+
+
+def _depth(name: str, index: int, n_phases: int, full: Mapping[str, Value]) -> tuple[float, int | None]:
+    if name == "head":
+        return 0.0, None
+    if name == "full":
+        return 1.0, None
+    counts = full["unfreeze_layers"]
+    if counts is not None:
+        return 0.0, counts[min(index - 1, len(counts) - 1)]
+    # The middle phase opens a third of what the last one opens, as 30 of 100 layers in the write-up.
+    return (full["unfreeze"] / 3 if name == "mid" else full["unfreeze"]), None
+
+
+def _shared_epochs(total: int, preset: tuple[tuple[str, float], ...]) -> list[int]:
+    """Share epochs among phases; later phases win where there are fewer epochs than phases."""
+    if not preset:
+        return []
+    shares = [max(1, round(total * share)) for _, share in preset]
+    shares[-1] = total - sum(shares[:-1])
+    for index in range(len(shares) - 1):
+        while shares[-1] < 1 and shares[index] > 0:
+            shares[index] -= 1
+            shares[-1] += 1
+    return shares

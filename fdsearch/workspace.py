@@ -1,0 +1,37 @@
+"""Where things lie under the root folder (``--root``, default ``.fdsearch``): paths only, no contents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The root folder of one user's studies, caches and registry."""
+
+    root: Path
+
+    def run(self, study: str) -> Path:
+        """Folder of one study's run."""
+        return self.root / "runs" / study
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def pixels(self) -> Path:
+        return self.root / "cache" / "pixels"
+
+    @property
+    def prefix(self) -> Path:
+        return self.root / "cache" / "prefix"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    def partition(self, name: str) -> Path:
+        """The CSV that keeps the roles of a partition."""
+        return self.root / "partitions" / f"{name}.csv"
