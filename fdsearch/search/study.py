@@ -1,0 +1,192 @@
+"""The Optuna study of one question on one state of the data: opening, identity, re-queuing, first points.
+
+Its name is ``NAME@DIGEST``: new data opens a new study whose first trials are the old best ones, a changed definition
+under the same name is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fdsearch.errors import ConfigError, Fault
+from fdsearch.space import SearchSpace, Value
+from fdsearch.trial import TrialConfig
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+DEFINITION = "fdsearch:definition"
+NAME = "fdsearch:name"
+CONFIG = "fdsearch:config"
+RECIPE = "fdsearch:recipe"
+RETRY_OF = "fdsearch:retry_of"
+ATTEMPT = "fdsearch:attempt"
+FAILURE = "fdsearch:failure"
+MESSAGE = "fdsearch:message"
+EPOCHS = "fdsearch:epochs"
+SECONDS = "fdsearch:seconds"
+COPY_OF = "fdsearch:copy_of"
+ENQUEUED = "fdsearch:enqueued"
+
+MAX_ATTEMPTS = 4
+"""One try and three retries of a trial that was lost with its process."""
+LOST = ("lost", "signal", "host_memory", "timeout")
+"""Failures of the process, not of the trial."""
+
+
+def study_name(name: str, data_identity: str) -> str:
+    """Name of the Optuna study."""
+    return f"{name}@{data_identity[:12]}"
+
+
+def open_study(storage: RDBStorage, name: str, data_identity: str, definition: Mapping[str, Any]) -> Study:
+    """Open or create the study of this data, after a check that its definition is the stored one.
+
+    Raises
+    ------
+    ConfigError
+        If the definition differs; the faults list the keys, old and new.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for summary in optuna.get_all_study_summaries(storage):
+        stored = summary.user_attrs.get(DEFINITION)
+        if stored is not None and summary.user_attrs.get(NAME) == name:
+            check_definition(json.loads(stored), definition)
+    study = optuna.create_study(
+        storage=storage, study_name=study_name(name, data_identity), direction="maximize", load_if_exists=True
+    )
+    study.set_user_attr(NAME, name)
+    study.set_user_attr(DEFINITION, json.dumps(definition, sort_keys=True))
+    return study
+
+
+def check_definition(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse to go on under another definition.
+
+    Raises
+    ------
+    ConfigError
+        With one fault per differing key.
+    """
+    before, after = dict(_flat(old)), dict(_flat(new))
+    fix = "give the study another name, or use --fresh, which moves the old run aside"
+    faults = [
+        Fault(key, f"{after.get(key, 'nothing')} now", f"{before.get(key, 'nothing')}, as the study was started", fix)
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    if faults:
+        raise ConfigError("the study's definition has changed", faults)
+
+
+def _flat(value: Any, path: str = "$") -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{path}.{key}")
+    else:
+        yield path, json.dumps(value, sort_keys=True)
+
+
+def requeue_running(study: Study) -> list[int]:
+    """Give up the trials of a dead parent and queue each again; call it while holding the study's lock.
+
+    Returns
+    -------
+    list of int
+        The numbers that were re-queued.
+    """
+    from optuna.trial import TrialState
+
+    requeued = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        mark_failed(study, trial, "lost", "its parent process died")
+        if requeue(study, trial):
+            requeued.append(trial.number)
+    return requeued
+
+
+def mark_failed(study: Study, trial: FrozenTrial, failure: str, message: str) -> None:
+    """Fail a trial with its class and words."""
+    from optuna.trial import TrialState
+
+    storage = study._storage
+    storage.set_trial_user_attr(trial._trial_id, FAILURE, failure)
+    storage.set_trial_user_attr(trial._trial_id, MESSAGE, message[:2000])
+    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
+    """Queue a lost trial's parameters again, unless it has been tried often enough.
+
+    `counts` is False where nothing went wrong: a person stopped the run.
+    """
+    params = trial.params or trial.system_attrs.get("fixed_params")
+    attempt = int(trial.user_attrs.get(ATTEMPT, 1)) + counts
+    if not params or attempt > MAX_ATTEMPTS:
+        return False
+    attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, trial.number), ATTEMPT: attempt}
+    if RECIPE in trial.user_attrs:
+        attributes[RECIPE] = trial.user_attrs[RECIPE]
+    study.enqueue_trial(dict(params), user_attrs=attributes)
+    return True
+
+
+def enqueue_first(
+    study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]
+) -> list[str]:
+    """Queue the first points of a study that has no trial yet.
+
+    Parameters
+    ----------
+    points : iterable of (name, partial parameters)
+        Completed by the space's defaults; equal points are queued once.
+
+    Returns
+    -------
+    list of str
+        One line for each point that lies outside the space and was skipped.
+    """
+    if study.user_attrs.get(ENQUEUED):
+        return []
+    skipped = []
+    for name, partial in points:
+        try:
+            params = space.complete(partial)
+            TrialConfig.from_params(params)
+        except ConfigError as error:
+            skipped.append(f"{name} is outside the search space and was skipped: {error.faults[0]}")
+            continue
+        drawn = {key: value for key, value in params.items() if _is_drawn(space, key)}
+        # A kill between two of these calls must not queue a point twice: the mark below comes last.
+        study.enqueue_trial(drawn, user_attrs={RECIPE: name}, skip_if_exists=True)
+    study.set_user_attr(ENQUEUED, True)
+    return skipped
+
+
+def _is_drawn(space: SearchSpace, name: str) -> bool:
+    distribution = space.get(name)
+    return distribution is not None and distribution.kind != "fixed"
+
+
+def previous_best(storage: RDBStorage, name: str, current: str, k: int) -> list[dict[str, Value]]:
+    """Parameters of the best complete trials of the same question on earlier data, best first."""
+    import optuna
+    from optuna.trial import TrialState
+
+    earlier = [
+        summary
+        for summary in optuna.get_all_study_summaries(storage)
+        if summary.user_attrs.get(NAME) == name and summary.study_name != current and summary.datetime_start
+    ]
+    if not earlier:
+        return []
+    latest = max(earlier, key=lambda summary: summary.datetime_start.timestamp() if summary.datetime_start else 0.0)
+    trials = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(states=(TrialState.COMPLETE,))
+    best = sorted(trials, key=lambda trial: -float(trial.value or 0.0))[:k]
+    return [dict(trial.params) for trial in best]

@@ -1,0 +1,173 @@
+"""The search loop: scores, pruning, failures, retries, continuation."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from fdsearch.config import SearchSpec
+from fdsearch.errors import ResourceError
+from fdsearch.metrics import macro_f1
+from fdsearch.search.attempt import read_oof
+from fdsearch.search.history import best, read_records
+from fdsearch.search.study import ATTEMPT, COPY_OF, FAILURE, RETRY_OF, requeue_running
+
+RANDOM = {"sampler": "random", "pruner": "none"}
+
+
+def states(study: optuna.Study) -> Counter[str]:
+    return Counter(trial.state.name for trial in study.trials)
+
+
+def test_value_is_the_pooled_score_of_all_folds(bench: Any) -> None:
+    study = bench.search(bench.task(SearchSpec(n_trials=3, **RANDOM)))
+    assert states(study) == {"COMPLETE": 3}
+    for record in read_records(study, bench.folder / "trials", 120, 2):
+        assert record.logits is not None
+        labels = np.arange(120) % 2
+        assert record.value == pytest.approx(macro_f1(labels, record.logits.argmax(axis=1), 2))
+        assert record.epochs == (2, 2, 2)
+
+
+def test_folds_are_reported_after_the_epochs_of_the_first(bench: Any) -> None:
+    task = bench.task(SearchSpec(n_trials=1, **RANDOM), epochs={"type": "int", "low": 2, "high": 9})
+    [trial] = bench.search(task).trials
+    assert sorted(trial.intermediate_values) == [0, 1, 9, 10, 11]
+    assert trial.value == trial.intermediate_values[11]
+
+
+def test_the_same_command_continues_and_never_repeats(bench: Any) -> None:
+    first = bench.search(bench.task(SearchSpec(n_trials=2, **RANDOM)))
+    before = [(trial.number, trial.value) for trial in first.trials]
+    second = bench.search(bench.task(SearchSpec(n_trials=4, **RANDOM)))
+    assert [(trial.number, trial.value) for trial in second.trials[:2]] == before
+    assert len(second.trials) == 4
+    assert len(bench.calls()) == len(set(bench.calls())) == 12
+    assert bench.search(bench.task(SearchSpec(n_trials=4, **RANDOM))).trials == second.trials
+
+
+def test_points_follow_random_state_and_number_not_the_process(bench: Any, tmp_path: Path) -> None:
+    once = [trial.params for trial in bench.search(bench.task(SearchSpec(n_trials=4, pruner="none"))).trials]
+    other = type(bench)(tmp_path / "other", bench.stack)
+    other.folder.mkdir()
+    other.search(other.task(SearchSpec(n_trials=1, pruner="none")))
+    again = [trial.params for trial in other.search(other.task(SearchSpec(n_trials=4, pruner="none"))).trials]
+    assert again == once
+    assert len({params["custom_quality"] for params in once}) == 4
+
+
+def test_first_points_come_first_and_are_never_pruned(bench: Any) -> None:
+    search = SearchSpec(n_trials=12, sampler="random", pruner="median")
+    points = [{"custom_quality": 0.9 + i / 100} for i in range(6)] + [{"custom_quality": 0.0}]
+    study = bench.search(bench.task(search), points)
+    assert [trial.params["custom_quality"] for trial in study.trials[:7]] == [p["custom_quality"] for p in points]
+    assert all(trial.state is TrialState.COMPLETE for trial in study.trials[:7])
+    assert states(study)["PRUNED"] >= 3  # drawn below .9, against seven complete trials of which six are above
+    assert sum(states(study)[state] for state in ("COMPLETE", "PRUNED")) == 12
+
+
+def test_a_pruned_trial_is_no_result(bench: Any) -> None:
+    search = SearchSpec(n_trials=9, sampler="random", pruner="median")
+    study = bench.search(bench.task(search), [{"custom_quality": 0.95 + i / 100} for i in range(4)])
+    pruned = [record for record in read_records(study, bench.folder / "trials", 120, 2) if record.state == "PRUNED"]
+    assert pruned
+    assert all(record.value is None for record in pruned)
+    assert not {record.number for record in best(read_records(study, bench.folder / "trials", 120, 2), 99)} & {
+        record.number for record in pruned
+    }
+
+
+@pytest.mark.parametrize(("fault", "failure"), [("raise", "exception"), ("nan", "non_finite")])
+def test_a_trial_of_bad_parameters_fails_and_the_search_goes_on(bench: Any, fault: str, failure: str) -> None:
+    faults = {"custom_fault": {"type": "categorical", "choices": ["none", fault]}}
+    points = [{"custom_fault": fault}, {"custom_fault": "none"}]
+    study = bench.search(bench.task(SearchSpec(n_trials=1, **RANDOM), **faults), points)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[0].user_attrs[FAILURE] == failure
+
+
+def test_too_many_failures_end_the_search_with_a_table(bench: Any) -> None:
+    with pytest.raises(ResourceError, match="6 trials failed") as caught:
+        bench.search(bench.task(SearchSpec(n_trials=3, **RANDOM), custom_fault={"fixed": "nan"}))
+    assert [(fault.where, fault.got) for fault in caught.value.faults] == [("non_finite", "6 trials")]
+
+
+def test_a_trial_lost_with_its_worker_is_tried_again(bench: Any) -> None:
+    study = bench.search(bench.task(SearchSpec(n_trials=2, **RANDOM), custom_fault={"fixed": "die"}))
+    lost, retried, other = study.trials
+    assert (lost.state, lost.user_attrs[FAILURE]) == (TrialState.FAIL, "signal")
+    assert retried.state is TrialState.COMPLETE
+    assert retried.params == lost.params
+    assert retried.user_attrs[RETRY_OF] == lost.number
+    assert retried.user_attrs[ATTEMPT] == 2
+    assert other.state is TrialState.COMPLETE
+
+
+def test_running_trials_of_a_dead_parent_are_queued_again_at_most_three_times(bench: Any) -> None:
+    study = bench.study()
+    task = bench.task(SearchSpec(n_trials=1, **RANDOM))
+    for attempt in range(1, 5):
+        task.space.sample(study.ask())
+        assert len(requeue_running(study)) == (1 if attempt < 4 else 0)
+    assert states(study) == {"FAIL": 4}
+    assert len({trial.params["custom_quality"] for trial in study.trials}) == 1
+
+
+def test_equal_points_are_answered_without_training(bench: Any) -> None:
+    quality = {"custom_quality": {"type": "categorical", "choices": [0.5]}}
+    study = bench.search(bench.task(SearchSpec(n_trials=3, **RANDOM), **quality))
+    assert len(bench.calls()) == 3  # the folds of the first
+    assert [trial.value for trial in study.trials] == [study.trials[0].value] * 3
+    assert [trial.user_attrs.get(COPY_OF) for trial in study.trials] == [None, 0, 0]
+    assert all(record.logits is not None for record in read_records(study, bench.folder / "trials", 120, 2))
+
+
+def test_a_grid_ends_when_it_is_exhausted(bench: Any) -> None:
+    quality = {"custom_quality": {"type": "categorical", "choices": [0.2, 0.5, 0.8]}}
+    study = bench.search(bench.task(SearchSpec(n_trials=50, sampler="grid", pruner="none"), **quality))
+    assert sorted(trial.params["custom_quality"] for trial in study.trials) == [0.2, 0.5, 0.8]
+
+
+def test_time_up_prunes_what_runs(bench: Any) -> None:
+    slow = {"custom_pause": {"fixed": 0.3}, "custom_epochs": {"fixed": 50}}
+    study = bench.search(bench.task(SearchSpec(n_trials=5, **RANDOM), **slow), deadline=time.monotonic() + 1.5)
+    assert states(study) == {"PRUNED": 1}
+
+
+def test_a_stop_queues_what_runs_again(bench: Any) -> None:
+    slow = {"custom_pause": {"fixed": 0.1}, "custom_epochs": {"fixed": 6}}
+    asked = time.monotonic() + 1.5
+    task = bench.task(SearchSpec(n_trials=2, **RANDOM), **slow)
+    study = bench.search(task, should_stop=lambda: time.monotonic() > asked)
+    interrupted = study.trials[-2]
+    assert interrupted.user_attrs[FAILURE] == "interrupted"
+    assert study.trials[-1].state is TrialState.WAITING
+    finished = bench.search(task).trials
+    assert finished[interrupted.number + 1].params == interrupted.params
+    assert Counter(trial.state.name for trial in finished) == {"FAIL": 1, "COMPLETE": 2}
+
+
+def test_several_workers_share_the_trials(bench: Any) -> None:
+    task = bench.task(SearchSpec(n_trials=8, **RANDOM))
+    study = bench.study()
+    from fdsearch.progress import Silent
+    from fdsearch.search.loop import SearchLoop
+
+    SearchLoop(study, task, bench.supervisor(2), Silent()).run()
+    assert states(study) == {"COMPLETE": 8}
+    assert [trial.number for trial in study.trials] == list(range(8))
+    assert len(set(bench.calls())) == len(bench.calls()) == 24
+
+
+def test_torn_predictions_count_as_absent(bench: Any) -> None:
+    bench.search(bench.task(SearchSpec(n_trials=1, **RANDOM)))
+    file = bench.folder / "trials" / "0000" / "oof.npz"
+    file.write_bytes(file.read_bytes()[:40])
+    assert read_oof(file.parent, 120, 2) is None
