@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fdsearch.errors import ConfigError, Fault, did_you_mean
+from fdsearch.shipped import shipped
 from fdsearch.space import SearchSpace, Value
 from fdsearch.trial import PARAMETERS, parameter_faults
 from fdsearch.yaml_reader import read_yaml
@@ -243,10 +244,16 @@ def load_study(path: Path, *, data_root: Path | None = None) -> StudySpec:
     """
     raw = read_yaml(path)
     if isinstance(raw, dict) and isinstance(raw.get("space"), str):
-        space_file = path.parent / raw["space"]
+        space_file = _space_file(raw["space"], path.parent)
         space: Any = read_yaml(space_file)
         return parse_study({**raw, "space": space}, str(path), path.parent, data_root, space_where=f"{space_file}: $")
     return parse_study(raw, str(path), path.parent, data_root)
+
+
+def _space_file(name: str, folder: Path) -> Path:
+    """A path beside the study, or the bare name of a shipped space."""
+    ours = shipped("search_spaces") / f"{name}.yaml"
+    return ours if re.fullmatch(NAME_PATTERN, name) and ours.is_file() else folder / name
 
 
 def parse_study(

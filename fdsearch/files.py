@@ -5,12 +5,19 @@ Everything that is hashed goes through `canonical_json`, everything that must su
 
 from __future__ import annotations
 
+import csv
+import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from fdsearch.errors import Fault, ResourceError, StorageError
 
 
 def canonical_json(value: Any) -> bytes:
@@ -79,3 +86,45 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def csv_cell(text: str) -> str:
+    """Text that a spreadsheet shows instead of running as a formula (CWE-1236).
+
+    Examples
+    --------
+    >>> csv_cell("=cmd|'/c calc'!A1"), csv_cell("tile 7")
+    ("'=cmd|'/c calc'!A1", 'tile 7')
+    """
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """A table as UTF-8 CSV with plain newlines; cells are written as they are (see `csv_cell`).
+
+    Examples
+    --------
+    >>> csv_bytes(["filename", "fold"], [["a,b.png", "0"]])
+    b'filename,fold\\n"a,b.png",0\\n'
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+@contextmanager
+def disk_errors(place: Path, content: str) -> Iterator[None]:
+    """Turn a failure to write `content` at `place` into `ResourceError` for a full disk, else into `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        got = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            fault = Fault(str(place), got, f"room for {content}", "free space there, or choose another place")
+            raise ResourceError("the disk is full", [fault]) from error
+        fault = Fault(
+            str(place), got, f"a place where {content} can be written", "mend its permissions, or choose another"
+        )
+        raise StorageError(f"{content} cannot be written", [fault]) from error

@@ -33,6 +33,12 @@ PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
 }
 """Phase presets: the trained phases in order, each with its share of the epochs."""
 
+FROM_SCRATCH = {"baseline_cnn": 128, "s_cnn_01": 299, "s_cnn_02": 299, "s_cnn_03": 299, "piston_cnn": 80}
+"""Networks without pretrained weights and their own input sizes, pixels: unless told otherwise they train in one phase."""
+OWN_SIZES = {**FROM_SCRATCH, "inception_v3": 299, "efficientnet_v2s": 299}
+"""Input sizes, pixels, of the backbones whose own is not `DEFAULT_SIZE`."""
+DEFAULT_SIZE = 224
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -139,7 +145,8 @@ class TrialConfig:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Value]) -> TrialConfig:
-        """Resolve flat parameters; what is not named has the default of `PARAMETERS`.
+        """Resolve flat parameters; what is not named has the default of `PARAMETERS`,
+        `image_size` and `phases` those of the backbone.
 
         Raises
         ------
@@ -155,7 +162,7 @@ class TrialConfig:
         faults = parameter_faults(params)
         if faults:
             raise ConfigError("the trial's parameters have faults", faults)
-        full = {name: params.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
+        full = {**_defaults(params.get("backbone", PARAMETERS["backbone"].default)), **params}
         keys = {field.name for field in fields(cls)} - {"phases", "early_stopping", "custom"}
         return cls(
             **{key: full[key] for key in keys},
@@ -217,7 +224,7 @@ def _layer_counts(value: Value) -> bool:
 
 PARAMETERS: dict[str, Parameter] = {
     "backbone": _name("efficientnet_lite0"),
-    "image_size": _whole(224, 16, 2048),
+    "image_size": _whole(DEFAULT_SIZE, 16, 2048),
     "resize": _one_of("stretch", RESIZE_POLICIES),
     "pooling": _one_of("avg", POOLINGS),
     "weights": _one_of("imagenet", WEIGHTS),
@@ -263,6 +270,14 @@ def parameter_faults(params: Mapping[str, Value], where: str = "$") -> list[Faul
         elif not PARAMETERS[name].valid(value):
             faults.append(Fault(f"{where}.{name}", repr(value), PARAMETERS[name].expected))
     return faults
+
+
+def _defaults(backbone: str) -> dict[str, Value]:
+    defaults = {name: parameter.default for name, parameter in PARAMETERS.items()}
+    defaults["image_size"] = OWN_SIZES.get(backbone, DEFAULT_SIZE)
+    if backbone in FROM_SCRATCH:
+        defaults["phases"] = "full"
+    return defaults
 
 
 def _phases(full: Mapping[str, Value]) -> tuple[Phase, ...]:

@@ -1,0 +1,68 @@
+"""`run`: the whole job, from pictures to a registered candidate; continues where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fdsearch.config import StudySpec
+from fdsearch.pipeline.budget import Budget
+from fdsearch.pipeline.folder import running
+from fdsearch.pipeline.question import open_question
+from fdsearch.pipeline.search_stage import search_question
+from fdsearch.pipeline.selection_stage import select_question
+from fdsearch.pipeline.stored import stored_result
+from fdsearch.progress import Progress, Silent
+
+
+def run(
+    spec: StudySpec,
+    root: Path,
+    *,
+    fresh: bool = False,
+    promote: bool = False,
+    plugins: Sequence[Path] = (),
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Search, compare on new folds, refit, open the holdout once, evaluate the gates, register and report.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    root : Path
+        The root folder; made if absent.
+    fresh : bool
+        Move an earlier run of this name aside.
+    promote : bool
+        Let a candidate whose gates hold become champion even where there is one.
+    plugins : sequence of Path
+        Python files with own builders and losses; their code is run.
+    n_workers : int
+        Fits that run at the same time.
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        What ``fdsearch run --json`` prints. On a finished study: the stored document; nothing is trained, the holdout
+        stays closed and nothing is registered.
+
+    Raises
+    ------
+    FdsearchError
+        See the exit codes of each kind.
+    """
+    started = time.monotonic()
+    budget = Budget(started, spec.budget)
+    with running(spec, root, fresh=fresh, n_workers=n_workers, progress=progress or Silent()) as run:
+        question = open_question(spec, root, plugins, run.log)
+        stored = stored_result(question)
+        if stored is not None:
+            run.log.say("this study is finished: its stored result follows (raise n_trials, or use --fresh)")
+            return stored
+        run.log.update(now=True, stage="search")
+        outcome = search_question(question, run.supervisor, run.log, run.interruption, budget.search_deadline)
+        return select_question(question, outcome, run, budget, promote=promote)

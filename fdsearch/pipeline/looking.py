@@ -1,0 +1,87 @@
+"""Commands that look and train nothing: the plan of a run, samples of a space, the audit of a data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdsearch.config import DataSpec, StudySpec
+from fdsearch.data.audit import audit as audit_data
+from fdsearch.data.images import PixelStore
+from fdsearch.files import write_atomic
+from fdsearch.pipeline.question import baseline_point, open_question, resolve_space
+from fdsearch.pipeline.studies import resolve_study
+from fdsearch.progress import Progress, Silent
+from fdsearch.trial import TrialConfig
+from fdsearch.workspace import Workspace
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Progress | None = None) -> dict[str, Any]:
+    """What `run` would do: data, parts, folds, space, budget. Reads and decodes pictures, trains nothing."""
+    question = open_question(spec, root, plugins, progress or Silent())
+    dataset, partition = question.dataset, question.partition
+    groups = dataset.groups
+    shares = {"search": 0.55, "repeats": 0.35, "refit_and_holdout": 0.10}
+    return {
+        "study": spec.name,
+        "n": len(dataset),
+        "classes": dataset.counts,
+        "groups_per_class": dataset.group_counts,
+        "development": {"n": len(partition.development.rows), "n_groups": len(set(groups[partition.development.rows]))},
+        "holdout": {"n": len(partition.holdout.rows), "n_groups": len(set(groups[partition.holdout.rows]))},
+        "n_splits": len(partition.folds),
+        "space": question.space.to_json(),
+        "baseline": baseline_point(question.space),
+        "enqueued": [recipe.name for recipe in spec.search.enqueue],
+        "n_trials": spec.search.n_trials,
+        "budget_s": None if spec.budget is None else {name: round(share * spec.budget) for name, share in shares.items()},
+        "notes": [*dataset.notes, *partition.changes],
+    }
+
+
+def space_samples(spec: StudySpec, n: int) -> dict[str, Any]:
+    """Draw configurations from a study's space as trials would."""
+    import optuna
+
+    space = resolve_space(spec.space, Silent())
+    study: optuna.Study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=spec.search.random_state))
+    configs = []
+    for _ in range(n):
+        params = space.sample(study.ask())
+        configs.append({"params": params, "config": TrialConfig.from_params(params).to_json()})
+    return {"study": spec.name, "configs": configs}
+
+
+def audit(target: str, root: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Audit the data of a study, or of a bare manifest or folder.
+
+    Returns
+    -------
+    dict
+        ``n, classes, problems, duplicate_groups, shortcuts, label_suspects, groups_csv``.
+    """
+    path = Path(target)
+    if path.is_dir() or path.suffix == ".csv":
+        from fdsearch.data.inspect import inspect_folder
+
+        found = inspect_folder(path)
+        data, name = found.data_spec(), found.name
+    else:
+        spec = resolve_study(target, root)
+        data, name = spec.data, spec.name
+    workspace = Workspace(root.resolve())
+    report = audit_data(data, PixelStore(workspace.pixels), progress or Silent())
+    rows = report.pop("groups_rows")
+    file = workspace.run(name) / "groups.csv"
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["filename", "group", "confidence"])
+    writer.writerows(rows)
+    write_atomic(file, text.getvalue().encode())
+    return {**report, "groups_csv": str(file)}

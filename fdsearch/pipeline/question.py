@@ -1,0 +1,191 @@
+"""A study opened on this machine: data read, parts dealt, space resolved, pictures decoded, jobs ready to be made."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fdsearch.config import StudySpec
+from fdsearch.data.dataset import Dataset
+from fdsearch.data.folds import SPLITTER_VERSION
+from fdsearch.data.images import PixelStore
+from fdsearch.data.load import load_dataset
+from fdsearch.data.partition import Partition, assign, write_splits
+from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
+from fdsearch.files import digest_file, write_atomic
+from fdsearch.progress import Progress
+from fdsearch.space import SearchSpace, Value
+from fdsearch.training.job import JobMaker
+from fdsearch.trial import FROM_SCRATCH, PARAMETERS, TrialConfig
+from fdsearch.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything a search or a selection needs, none of it trained.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    workspace : Workspace
+    dataset : Dataset
+    partition : Partition
+    space : SearchSpace
+        Without the backbones whose weights this machine cannot get.
+    maker : JobMaker
+    definition : mapping
+        What makes two runs answers to the same question.
+    """
+
+    spec: StudySpec
+    workspace: Workspace
+    dataset: Dataset
+    partition: Partition
+    space: SearchSpace
+    maker: JobMaker
+    definition: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.run(self.spec.name)
+
+    @property
+    def single_split(self) -> bool:
+        return self.spec.split.validation is not None
+
+
+def open_question(spec: StudySpec, root: Path, plugins: Sequence[Path], progress: Progress) -> Question:
+    """Read the data, deal the parts and decode the pictures of a study.
+
+    Raises
+    ------
+    ConfigError, DataError, ResourceError
+        With every fault of the study, its data, or what this machine lacks.
+    """
+    from fdsearch.models.builders import load_plugins
+
+    load_plugins(plugins)
+    workspace = Workspace(root.resolve())
+    space = resolve_space(spec.space, progress)
+    dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress)
+    partition = assign(dataset, spec.split, workspace.partition(spec.partition_name))
+    for note in (*dataset.notes, *partition.changes):
+        progress.say(note)
+    maker = JobMaker(
+        labels=dataset.labels,
+        groups=dataset.groups,
+        n_classes=len(dataset.classes),
+        pixels=dataset.decode(pixel_sizes(space), progress),
+        data_digest=dataset.digest,
+        prefix_cache=workspace.prefix,
+        plugins=tuple(path.resolve() for path in plugins),
+    )
+    rules = {**spec.rules(), "space": space.to_json(), "splitter": SPLITTER_VERSION}
+    rules["plugins"] = sorted(digest_file(path) for path in plugins)
+    return Question(spec, workspace, dataset, partition, space, maker, rules)
+
+
+def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
+    """Drop the backbones whose weights cannot be had here.
+
+    Raises
+    ------
+    ConfigError
+        If a backbone is unknown.
+    ResourceError
+        If none is left.
+    """
+    from fdsearch.models.builders import BUILDERS
+    from fdsearch.models.weights import available
+
+    backbones = space.values("backbone") or (PARAMETERS["backbone"].default,)
+    faults = [
+        Fault("$.space.backbone", repr(name), "a known architecture", did_you_mean(str(name), list(BUILDERS)))
+        for name in backbones
+        if name not in BUILDERS
+    ]
+    if faults:
+        raise ConfigError("the search space names unknown architectures", faults)
+    if "random" in space.values("weights"):
+        return space
+    missing = [name for name in backbones if needs_weights(name) and "imagenet" not in available(name)]
+    if not missing:
+        return space
+    resolved = space.without("backbone", missing) if space.get("backbone") else None
+    remedy = "`fdsearch models fetch NAME` where there is a network, or put the file into the folder FDSEARCH_WEIGHTS"
+    if resolved is None:
+        faults = [Fault(name, "no ImageNet weights on this machine", "weights", remedy) for name in missing]
+        raise ResourceError("no backbone of the search space has weights here", faults)
+    progress.say(f"not searched, no weights here: {', '.join(missing)} ({remedy})")
+    return resolved
+
+
+def needs_weights(backbone: str) -> bool:
+    """Whether an architecture of ours starts from pretrained weights; a plugin's takes care of itself."""
+    from fdsearch.models.weights import available
+
+    return backbone not in FROM_SCRATCH and bool(available(backbone))
+
+
+def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:
+    """All (size, resize policy) pairs that a trial of the space, or its baseline, can ask for."""
+    backbones = space.values("backbone") or (PARAMETERS["backbone"].default,)
+    policies = space.values("resize") or (PARAMETERS["resize"].default,)
+    distribution = space.get("image_size")
+    if distribution is None:
+        sizes = {TrialConfig.from_params({"backbone": name}).image_size for name in backbones}
+    elif distribution.kind == "int":
+        sizes = set(range(int(distribution.low), int(distribution.high) + 1, int(distribution.step or 1)))
+    else:
+        sizes = {int(size) for size in distribution.choices}
+    baseline = baseline_config(space)
+    pairs = {(size, policy) for size in sizes for policy in policies}
+    return sorted(pairs | ({(baseline.image_size, baseline.resize)} if baseline else set()))
+
+
+def baseline_point(space: SearchSpace) -> dict[str, Value] | None:
+    """The frozen probe as a point of the space, or None where the space has no probe."""
+    wanted = {"phases": "probe", "class_weighting": 1.0, "pooling": "avg_max", "image_size": 224, "resize": "stretch"}
+    wanted |= {"backbone": PARAMETERS["backbone"].default, "probe_c": PARAMETERS["probe_c"].default, "augmentation": 0.0}
+    partial = {name: value for name, value in wanted.items() if (d := space.get(name)) is not None and d.holds(value)}
+    for _ in range(len(partial)):
+        try:
+            point = space.complete(partial)
+        except ConfigError as error:
+            for fault in error.faults:  # inactive beside the others, as a probe's pooling beside a small network
+                partial.pop(fault.where, None)
+            continue
+        return point if TrialConfig.from_params(point).epochs == 0 else None
+    return None
+
+
+def baseline_config(space: SearchSpace) -> TrialConfig | None:
+    """The frozen probe that every candidate is compared with; None where no weights for it are here."""
+    point = baseline_point(space)
+    if point is not None:
+        return TrialConfig.from_params(point)
+    from fdsearch.models.weights import available
+
+    default = PARAMETERS["backbone"].default
+    if "imagenet" not in available(default):
+        return None
+    return TrialConfig.from_params({"backbone": default, "phases": "probe", "pooling": "avg_max"})
+
+
+def write_run_files(question: Question) -> None:
+    """Write study.yaml, groups.csv and splits.csv into the run folder."""
+    folder, dataset = question.folder, question.dataset
+    resolved = {**question.spec.to_json(), "space": question.space.to_json()}
+    write_atomic(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["filename", "group", "confidence"])
+    writer.writerows((name, dataset.group_names[group], 1.0) for name, group in zip(dataset.filenames, dataset.groups, strict=True))
+    write_atomic(folder / "groups.csv", text.getvalue().encode())
+    write_splits(folder / "splits.csv", dataset, question.partition)

@@ -1,0 +1,190 @@
+"""`search`: find good configurations. The first half of `run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdsearch.config import StudySpec
+from fdsearch.pipeline.folder import running
+from fdsearch.pipeline.interruption import Interruption
+from fdsearch.pipeline.question import Question, baseline_point, open_question, write_run_files
+from fdsearch.pipeline.run_status import RunLog
+from fdsearch.progress import Progress, Silent
+from fdsearch.search.history import best, read_records
+from fdsearch.search.loop import SearchLoop, SearchTask
+from fdsearch.search.sampling import check_sampler, pruner_warning
+from fdsearch.search.storage import open_storage
+from fdsearch.search.study import enqueue_first, open_study, previous_best, requeue_running, study_name
+from fdsearch.space import Value
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from fdsearch.execution.supervisor import Supervisor
+
+_CARRIED_OVER = 5
+"""Best trials of the earlier data that start the search on new data."""
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """The study after a search, and the numbers the commands print."""
+
+    study: Study
+    counts: Mapping[str, int]
+    best_value: float | None
+    best_params: Mapping[str, Value] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n_trials": self.counts.get("COMPLETE", 0) + self.counts.get("PRUNED", 0),
+            "n_complete": self.counts.get("COMPLETE", 0),
+            "n_pruned": self.counts.get("PRUNED", 0),
+            "n_failed": self.counts.get("FAIL", 0),
+            "best_value": self.best_value,
+        }
+
+
+def search(
+    spec: StudySpec,
+    root: Path,
+    *,
+    fresh: bool = False,
+    plugins: Sequence[Path] = (),
+    n_workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Search a study's space until `n_trials` are finished or its budget is spent; continues an earlier search.
+
+    Parameters
+    ----------
+    spec : StudySpec
+    root : Path
+        The root folder.
+    fresh : bool
+        Move an earlier run of this name aside.
+    plugins : sequence of Path
+        Python files with own builders and losses; their code is run.
+    n_workers : int
+        Trials that train at the same time.
+
+    Returns
+    -------
+    dict
+        ``study, n_trials, n_complete, n_pruned, n_failed, best_value, best_params, splits, seconds``.
+
+    Raises
+    ------
+    FdsearchError
+        See the exit codes of each kind.
+    """
+    started = time.monotonic()
+    deadline = None if spec.budget is None else started + spec.budget
+    with running(spec, root, fresh=fresh, n_workers=n_workers, progress=progress or Silent()) as run:
+        question = open_question(spec, root, plugins, run.log)
+        outcome = search_question(question, run.supervisor, run.log, run.interruption, deadline)
+    return {
+        "study": spec.name,
+        **outcome.to_json(),
+        "best_params": outcome.best_params,
+        "splits": str(question.folder / "splits.csv"),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def search_question(
+    question: Question,
+    supervisor: Supervisor,
+    log: RunLog,
+    interruption: Interruption,
+    deadline: float | None,
+) -> SearchOutcome:
+    """Search an opened question; `deadline` is a `time.monotonic` value."""
+    spec = question.spec
+    check_sampler(spec.search, question.space)
+    if warning := pruner_warning(spec.search):
+        log.say(warning)
+    study = prepare_study(question, log)
+    write_run_files(question)
+    task = SearchTask(
+        search=spec.search,
+        space=question.space,
+        folds=question.partition.folds,
+        single_split=question.single_split,
+        labels=question.dataset.labels,
+        maker=question.maker,
+        trials=question.folder / "trials",
+    )
+    loop = SearchLoop(
+        study,
+        task,
+        supervisor,
+        log,
+        deadline=deadline,
+        should_stop=interruption.requested,
+        on_change=lambda loop: log.update(**_status(loop, deadline)),
+    )
+    loop.run()
+    interruption.check()
+    return outcome_of(question, study)
+
+
+def outcome_of(question: Question, study: Study) -> SearchOutcome:
+    """Sum up a study."""
+    from collections import Counter
+
+    counts = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+    dataset = question.dataset
+    top = best(read_records(study, question.folder / "trials", len(dataset), len(dataset.classes)), 1)
+    value, params = (top[0].value, top[0].params) if top else (None, None)
+    return SearchOutcome(study, counts, value, params)
+
+
+def prepare_study(question: Question, log: RunLog) -> Study:
+    """Open the Optuna study of today's data, re-queue what a dead parent left, and queue the first points."""
+    spec, identity = question.spec, question.dataset.identity
+    storage = open_storage(question.folder / "study.db")
+    study = open_study(storage, spec.name, identity, question.definition)
+    _keep_trials_apart(question.folder, study.study_name)
+    requeued = requeue_running(study)
+    if requeued:
+        log.say(f"queued again after an interruption: trials {', '.join(map(str, requeued))}")
+    earlier = previous_best(storage, spec.name, study_name(spec.name, identity), _CARRIED_OVER)
+    baseline = baseline_point(question.space)
+    points: list[tuple[str, Mapping[str, Value]]] = [("baseline", baseline)] if baseline else []
+    points += [(f"earlier-{rank}", params) for rank, params in enumerate(earlier, start=1)]
+    points += [(recipe.name, recipe.params) for recipe in spec.search.enqueue]
+    for line in enqueue_first(study, question.space, points):
+        log.say(line)
+    return study
+
+
+def _keep_trials_apart(folder: Path, name: str) -> None:
+    """Trial numbers start anew with each state of the data, so the earlier trials' files move aside."""
+    trials = folder / "trials"
+    owner = trials / "study.txt"
+    if trials.is_dir() and owner.is_file() and (before := owner.read_text()) != name:
+        trials.rename(folder / f"trials@{before.partition('@')[2]}")
+    trials.mkdir(parents=True, exist_ok=True)
+    owner.write_text(name)
+
+
+def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
+    counts = loop.counts()
+    left = None if deadline is None else max(0.0, round(deadline - time.monotonic(), 1))
+    return {
+        "stage": "search",
+        "n_trials": loop.task.search.n_trials,
+        "n_complete": counts["COMPLETE"],
+        "n_pruned": counts["PRUNED"],
+        "n_failed": counts["FAIL"],
+        "running": [
+            {"trial": attempt.trial.number, "fold": attempt.fold, "epoch": attempt.epoch}
+            for attempt in loop.running.values()
+        ],
+        "time_left_s": left,
+    }

@@ -1,0 +1,37 @@
+"""The stored result of a finished run: asking again trains nothing and opens nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fdsearch.files import digest_json, write_json
+from fdsearch.pipeline.question import Question
+
+_FILE = "result.json"
+
+
+def store_result(question: Question, document: dict[str, Any]) -> None:
+    """Keep a run's document beside what it answers."""
+    write_json(question.folder / _FILE, {"answers": _key(question), "n_trials": _asked(question), "document": document})
+
+
+def stored_result(question: Question) -> dict[str, Any] | None:
+    """The document of an earlier run of the same question on the same data with at least as many trials, or None."""
+    try:
+        stored = json.loads((question.folder / _FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if stored.get("answers") != _key(question) or stored.get("n_trials", 0) < _asked(question):
+        return None
+    document: dict[str, Any] = stored["document"]
+    return document
+
+
+def _key(question: Question) -> str:
+    selection = question.spec.selection.model_dump(mode="json")
+    return digest_json([dict(question.definition), question.dataset.identity, selection])
+
+
+def _asked(question: Question) -> int:
+    return question.spec.search.n_trials

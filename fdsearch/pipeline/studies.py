@@ -1,0 +1,38 @@
+"""From what a person typed to a study: a YAML file, a run under the root, or a shipped study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fdsearch.config import StudySpec, load_study
+from fdsearch.errors import ConfigError, Fault, did_you_mean
+from fdsearch.shipped import shipped
+from fdsearch.workspace import Workspace
+
+
+def resolve_study(ref: str, root: Path, data_root: Path | None = None) -> StudySpec:
+    """Find and read a study.
+
+    Parameters
+    ----------
+    ref : str
+        A YAML file, the name of a run under `root`, or the name of a shipped study.
+    root : Path
+    data_root : Path, optional
+        Second place for the study's relative paths.
+
+    Raises
+    ------
+    ConfigError
+        If nothing of that name exists, or the study has faults.
+    """
+    if ref.endswith((".yaml", ".yml")) or Path(ref).is_file():
+        return load_study(Path(ref), data_root=data_root)
+    runs, ours = Workspace(root).runs, shipped("studies")
+    for candidate in (runs / ref / "study.yaml", ours / f"{ref}.yaml"):
+        if candidate.is_file():
+            return load_study(candidate, data_root=data_root)
+    known = [path.parent.name for path in runs.glob("*/study.yaml")] + [path.stem for path in ours.glob("*.yaml")]
+    fault = Fault(ref, "no such study", "a YAML file, a run under the root, or a shipped study", did_you_mean(ref, known))
+    raise ConfigError("the study cannot be found", [fault])
+
