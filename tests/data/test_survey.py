@@ -1,0 +1,61 @@
+"""Faults of classes and the notes a person should read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fdsearch.data.survey import natural_key, survey
+from fdsearch.progress import Silent
+
+
+def look(folder: Any, **changes: Any) -> Any:
+    return survey(folder.spec(**changes), folder.store, Silent())
+
+
+@given(st.text())
+def test_no_two_names_share_a_place(name: str) -> None:
+    assert "".join(part for _, _, part in natural_key(name)) == name
+
+
+@given(st.lists(st.integers()))
+def test_integer_labels_are_ordered_as_numbers(numbers: list[int]) -> None:
+    assert sorted(map(str, numbers), key=natural_key) == [str(number) for number in sorted(numbers)]
+
+
+def test_good_data_has_no_fault(good: Any) -> None:
+    found = look(good)
+    assert found.faults == () and found.notes == () and found.classes == ("Crack", "Free")
+    assert all(found.pictures)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "got"),
+    [
+        ({"pass_classes": ["Fre"]}, "study: $.data.pass_classes", "Fre"),
+        ({"rename": {"Crack": "Free"}}, "labels.csv", "the class Free alone"),
+        ({"group": {"filename": "([A-Z])"}}, "labels.csv: class Crack", "1 groups"),
+    ],
+)
+def test_faults_of_classes(good: Any, changes: Any, where: str, got: str) -> None:
+    faults = look(good, **changes).faults
+    assert faults[0].where.endswith(where) and got in faults[0].got
+
+
+def test_a_lost_picture_does_not_make_its_class_too_small(folder: Any) -> None:
+    folder.write([(f"{label}{n}.png", label) for label in "ab" for n in range(3)])
+    (folder.root / "a0.png").write_bytes(b"")
+    (fault,) = look(folder).faults
+    assert fault.where.endswith("row 2") and "a0.png: an empty file" in fault.got
+    assert "data.corrections" in fault.fix
+
+
+def test_identical_pictures_with_two_labels_are_noted(good: Any) -> None:
+    (good.root / "Free0.png").write_bytes((good.root / "Crack0.png").read_bytes())
+    found = look(good)
+    assert found.faults == ()
+    assert any("the labels Crack and Free: Crack0.png, Free0.png" in note for note in found.notes)
+    assert found.groups.ids[0] == found.groups.ids[6]
