@@ -1,0 +1,111 @@
+"""From a prepared folder to a numbered version: what a draft must hold, and how it moves into place whole.
+
+Called by `store` under the model's lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdsearch.errors import Fault
+from fdsearch.files import sync_folder
+from fdsearch.registry.disk import copy_durably
+from fdsearch.registry.manifest import MANIFEST, seal, walk
+
+MODEL, CONTRACT, CARD, PREDICTIONS, METRICS = "model.keras", "contract.json", "card.md", "oof.npz", "metrics.json"
+REQUIRED = (MODEL, CONTRACT, CARD, PREDICTIONS, METRICS)
+"""What every version has; exports may lie beside it."""
+
+INCOMING = ".incoming-"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A prepared version.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds at least the files of `REQUIRED`; it is copied, not moved.
+    lineage : mapping
+        JSON values: digests of data, partition, space and definition, seeds, study, trial.
+    """
+
+    folder: Path
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def faults(self) -> list[Fault]:
+        """List what keeps the folder from being registered: absent or irregular files, predictions that need pickle."""
+        entries = dict(walk(self.folder))
+        absent = [name for name in REQUIRED if name not in entries]
+        irregular = [name for name, mode in entries.items() if not stat.S_ISREG(mode)]
+        found = [Fault(str(self.folder / name), "no such file", "a file every version has") for name in absent]
+        found += [Fault(str(self.folder / name), "not a regular file", "a regular file") for name in irregular]
+        if MANIFEST in entries:
+            found.append(Fault(str(self.folder / MANIFEST), "a manifest", "none: registering writes it", "remove it"))
+        return found or _array_faults(self.folder / PREDICTIONS)
+
+
+def place(draft: Draft, versions: Path, name: str, number: int) -> str:
+    """Copy, seal and sync a draft beside its place, rename it there, and return its manifest's SHA-256.
+
+    Parameters
+    ----------
+    versions : Path
+        ``ROOT/registry/NAME/versions``; the draft becomes its subfolder `number`, four digits.
+    """
+    temporary = Path(tempfile.mkdtemp(dir=versions, prefix=INCOMING))
+    try:
+        copy_durably(draft.folder, temporary)
+        digest = seal(temporary, name, number, draft.lineage)
+        temporary.chmod(0o750)
+        target = versions / f"{number:04d}"
+        # The exclusive mkdir gives a number to one writer even where a network file system ignores the lock; a rename
+        # then replaces the empty folder (on POSIX: models are registered where they are trained, Linux and WSL2).
+        target.mkdir(mode=0o750)
+        temporary.replace(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(versions)
+    return digest
+
+
+def sweep(versions: Path, registered: Collection[int]) -> None:
+    """Remove what killed writers left: copies that were under way and numbers that were taken for nothing.
+
+    A whole folder without an event stays: it may be all that is left after somebody put an old log back.
+    """
+    for item in versions.glob(f"{INCOMING}*"):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+    for number in numbers(versions):
+        folder = versions / f"{number:04d}"
+        if number not in registered and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def numbers(versions: Path) -> list[int]:
+    """The numbers that are taken, with or without an event."""
+    if not versions.is_dir():
+        return []
+    return sorted(int(item.name) for item in versions.iterdir() if item.name.isdecimal())
+
+
+def _array_faults(path: Path) -> list[Fault]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                archive[key]
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        return [Fault(str(path), str(error), "arrays of numbers in .npz, without pickle")]
+    return []

@@ -1,0 +1,31 @@
+"""What a version was made with: the installed packages and fdsearch's own code."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import fdsearch
+from fdsearch.files import digest_file, digest_json
+
+PACKAGES = ("fdsearch", "keras", "numpy", "optuna", "pillow", "scikit-learn", "tensorflow")
+"""The packages whose version can change a score."""
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed version of each of `PACKAGES`; those that are absent are left out."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """SHA-256 (64 hex digits) over the path and content of every Python file of fdsearch."""
+    root = Path(fdsearch.__file__).parent
+    return digest_json({path.relative_to(root).as_posix(): digest_file(path) for path in sorted(root.rglob("*.py"))})

@@ -1,0 +1,148 @@
+"""``contract.json``: what stands between a picture and a decision, apart from the weights; numbers and strings only.
+
+`pipeline` writes it beside a model, `predictor` obeys it; whoever deploys the model elsewhere can follow it without
+fdsearch: decode and resize, run the model, add ``bias`` to the logits, divide by ``temperature``, softmax, compare the
+sum over ``pass_classes`` with the threshold.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
+
+from fdsearch.config import Frozen
+from fdsearch.errors import Fault, IntegrityError
+from fdsearch.files import write_atomic
+from fdsearch.imaging import DECODER_VERSION
+
+MAX_BYTES = 1_000_000
+
+
+class PictureInput(Frozen):
+    """What the model is fed: uint8 (n, size, size, 1), 0 black to 255 white, decoded and resized as `imaging` does."""
+
+    size: Annotated[int, Field(ge=1, le=4096)]
+    resize: Literal["stretch", "pad", "crop"]
+    decoder: str = DECODER_VERSION
+    dtype: Literal["uint8"] = "uint8"
+    layout: Literal["NHWC"] = "NHWC"
+    channels: Literal[1] = 1
+
+
+class LogitOutput(Frozen):
+    """What the model answers: float32 (n, n_classes), no softmax; the label is the class of the largest."""
+
+    kind: Literal["logits"] = "logits"
+    dtype: Literal["float32"] = "float32"
+
+
+class Calibration(Frozen):
+    """Probabilities are ``softmax((logits + bias) / temperature)``; `bias` has one number per class."""
+
+    temperature: Annotated[FiniteFloat, Field(gt=0)]
+    bias: tuple[FiniteFloat, ...]
+
+
+class DecisionRule(Frozen, extra="allow"):
+    """When a part passes, as `fdsearch.decide.decide` reads it.
+
+    Figures of the promise behind the threshold (numbers and strings) may stand beside it.
+    """
+
+    pass_threshold: Annotated[FiniteFloat, Field(ge=0, le=1)]
+    unit: Literal["group", "picture"]
+    __pydantic_extra__: dict[str, FiniteFloat | int | str | bool | None]
+
+
+class Contract(Frozen):
+    """The whole contract of one version.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        In the order of the logits.
+    pass_classes : tuple of str
+        The classes that let a part pass; where empty, every decision is ``review``.
+    calibration : Calibration
+    decision : DecisionRule or None
+        None: no threshold could be proven, nothing passes by itself, and `decision_why` says why.
+
+    Examples
+    --------
+    >>> contract = Contract.model_validate(
+    ...     {
+    ...         "input": {"size": 160, "resize": "pad"},
+    ...         "classes": ["crack", "free"],
+    ...         "pass_classes": ["free"],
+    ...         "calibration": {"temperature": 1.2, "bias": [-0.7, 0.7]},
+    ...         "decision": {"pass_threshold": 0.97, "unit": "group", "n_defective": 40},
+    ...     }
+    ... )
+    >>> contract.pass_mask, contract.input.decoder == DECODER_VERSION
+    ([False, True], True)
+    """
+
+    format: Literal[1] = 1
+    input: PictureInput
+    output: LogitOutput = LogitOutput()
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    pass_classes: tuple[str, ...] = ()
+    calibration: Calibration
+    decision: DecisionRule | None = None
+    decision_why: str | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Contract:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("`classes` without repetition")
+        if unknown := set(self.pass_classes) - set(self.classes):
+            raise ValueError(f"`pass_classes` among the classes, not {', '.join(sorted(unknown))}")
+        if len(self.calibration.bias) != len(self.classes):
+            raise ValueError(f"one `bias` for each of {len(self.classes)} classes")
+        return self
+
+    @property
+    def pass_mask(self) -> list[bool]:
+        """For each class whether it lets a part pass."""
+        return [name in self.pass_classes for name in self.classes]
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Contract:
+        """Read a contract's bytes.
+
+        Parameters
+        ----------
+        content : bytes
+        where : str
+            Names the file in faults.
+
+        Raises
+        ------
+        IntegrityError
+            Listing everything that cannot stand in a contract.
+        """
+        fix = "restore the file; a contract is written by fdsearch and never edited"
+        if len(content) > MAX_BYTES:
+            fault = Fault(where, f"{len(content)} bytes", f"at most {MAX_BYTES}", fix)
+            raise IntegrityError("the contract is too large", [fault])
+        try:
+            return cls.model_validate_json(content, strict=True)
+        except ValidationError as error:
+            faults = [
+                Fault(
+                    f"{where}: ${''.join(f'.{part}' for part in item['loc'])}",
+                    str(item["input"])[:80],
+                    item["msg"],
+                    fix,
+                )
+                for item in error.errors(include_url=False)
+            ]
+            raise IntegrityError("the contract cannot be read", faults) from error
+
+    def write(self, path: Path) -> None:
+        """Write the contract as indented JSON, atomically."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(path, text.encode())

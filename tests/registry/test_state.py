@@ -1,0 +1,41 @@
+"""Events to aliases."""
+
+from __future__ import annotations
+
+import pytest
+
+from fdsearch.errors import IntegrityError
+from fdsearch.registry.events import Event
+from fdsearch.registry.state import ModelState
+
+
+def event(kind: str, version: int, **details: object) -> Event:
+    return Event(1, kind, version, "test", "2026-01-01T00:00:00+00:00", "why", "", details)
+
+
+REGISTERED = [event("registered", number, manifest=f"{number}") for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("moves", "champion", "challenger", "generation"),
+    [
+        ([], None, None, 0),
+        ([("promoted", 1)], 1, None, 1),
+        ([("promoted", 1), ("challenger", 2)], 1, 2, 1),
+        ([("promoted", 1), ("challenger", 2), ("promoted", 2)], 2, None, 2),
+        ([("promoted", 1), ("challenger", 2), ("promoted", 3)], 3, 2, 2),
+        ([("promoted", 1), ("promoted", 1)], 1, None, 2),
+        ([("challenger", 2), ("challenger", 3)], None, 3, 0),
+    ],
+)
+def test_aliases(moves: list[tuple[str, int]], champion: int | None, challenger: int | None, generation: int) -> None:
+    state = ModelState.after([*REGISTERED, *(event(kind, version) for kind, version in moves)])
+    assert (state.champion, state.challenger, state.generation) == (champion, challenger, generation)
+
+
+@pytest.mark.parametrize(
+    "broken", [event("renamed", 1), event("promoted", 9), event("evaluated", 1), event("registered", 4)]
+)
+def test_events_it_cannot_read_are_refused(broken: Event) -> None:
+    with pytest.raises(IntegrityError, match="cannot read"):
+        ModelState.after([*REGISTERED, broken])
