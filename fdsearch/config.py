@@ -1,22 +1,14 @@
-"""Studies: a YAML file to a frozen `StudySpec`, with every fault listed as ``file: $.path``.
-
-Only `load_study` touches the disk; paths inside a study are relative to its file, else to ``FDSEARCH_DATA``.
-"""
+"""What a study may say: frozen, checked values, one class per section of the YAML file; `study_reader` fills them."""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from fdsearch.errors import ConfigError, Fault, did_you_mean
-from fdsearch.shipped import shipped
 from fdsearch.space import SearchSpace, Value
-from fdsearch.trial import PARAMETERS, parameter_faults
-from fdsearch.yaml_reader import read_yaml
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 _DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$")
@@ -206,7 +198,7 @@ class StudySpec(Frozen):
         return self.split.partition or self.name
 
     def to_json(self) -> dict[str, Any]:
-        """The resolved study (absolute paths, the whole space) as plain values that `parse_study` reads back."""
+        """The resolved study, with absolute paths and the whole space, as `study_reader.parse_study` reads it."""
         raw = self.model_dump(mode="json", exclude={"space"}, exclude_none=True, exclude_unset=True)
         return {**raw, "space": self.space.to_json()}
 
@@ -215,7 +207,9 @@ class StudySpec(Frozen):
 
         Budgets, `n_trials`, selection, decision and registry are left out: they do not change what a score means.
         """
-        data = self.data.model_dump(mode="json", include={"label", "filename", "metadata", "rename", "pass_classes", "group"})
+        data = self.data.model_dump(
+            mode="json", include={"label", "filename", "metadata", "rename", "pass_classes", "group"}
+        )
         if data["group"]["csv"]:
             data["group"]["csv"] = Path(data["group"]["csv"]).name
         return {
@@ -225,136 +219,3 @@ class StudySpec(Frozen):
             "objective": self.objective,
             "search": self.search.model_dump(mode="json", include={"sampler", "pruner", "random_state"}),
         }
-
-
-def load_study(path: Path, *, data_root: Path | None = None) -> StudySpec:
-    """Read a study file.
-
-    Parameters
-    ----------
-    path : Path
-        A YAML file.
-    data_root : Path, optional
-        Second place for relative paths; default the environment variable ``FDSEARCH_DATA``.
-
-    Raises
-    ------
-    ConfigError
-        With every fault of the study, its space and its paths.
-    """
-    raw = read_yaml(path)
-    if isinstance(raw, dict) and isinstance(raw.get("space"), str):
-        space_file = _space_file(raw["space"], path.parent)
-        space: Any = read_yaml(space_file)
-        return parse_study({**raw, "space": space}, str(path), path.parent, data_root, space_where=f"{space_file}: $")
-    return parse_study(raw, str(path), path.parent, data_root)
-
-
-def _space_file(name: str, folder: Path) -> Path:
-    """A path beside the study, or the bare name of a shipped space."""
-    ours = shipped("search_spaces") / f"{name}.yaml"
-    return ours if re.fullmatch(NAME_PATTERN, name) and ours.is_file() else folder / name
-
-
-def parse_study(
-    raw: Any, where: str, folder: Path, data_root: Path | None = None, *, space_where: str | None = None
-) -> StudySpec:
-    """Check a decoded study; arguments and errors as in `load_study`."""
-    if not isinstance(raw, dict):
-        fault = Fault(where, type(raw).__name__, "a mapping with name, data and space", "see studies/magnetic_tile.yaml")
-        raise ConfigError("the study is not a mapping", [fault])
-    faults: list[Fault] = []
-    values = dict(raw)
-    try:
-        if "space" in values:
-            values["space"] = SearchSpace.parse(values["space"], space_where or f"{where}: $.space")
-            faults += _space_faults(values["space"], space_where or f"{where}: $.space")
-    except ConfigError as error:
-        faults += error.faults
-        values["space"] = SearchSpace(())
-    spec = None
-    try:
-        spec = StudySpec.model_validate(values)
-    except ValidationError as error:
-        faults += [_fault(item, where) for item in error.errors(include_url=False)]
-    if spec is not None:
-        for index, recipe in enumerate(spec.search.enqueue):
-            faults += parameter_faults(recipe.params, f"{where}: $.search.enqueue[{index}].params")
-        spec = _resolve_paths(spec, where, folder, data_root, faults)
-    if faults or spec is None:
-        raise ConfigError("the study has faults", faults)
-    return spec
-
-
-def _space_faults(space: SearchSpace, where: str) -> list[Fault]:
-    """Wrong parameter names, and values of a distribution that training would refuse."""
-    faults: list[Fault] = []
-    for distribution in space.distributions:
-        values = distribution.choices or (distribution.low, distribution.high)
-        for value in values:
-            found = parameter_faults({distribution.name: int(value) if distribution.kind == "int" else value}, where)
-            faults += [fault for fault in found if fault not in faults]
-    return faults
-
-
-def _resolve_paths(
-    spec: StudySpec, where: str, folder: Path, data_root: Path | None, faults: list[Fault]
-) -> StudySpec:
-    variable = os.environ.get("FDSEARCH_DATA")
-    places = [folder, *([data_root] if data_root else []), *([Path(variable)] if variable else [])]
-
-    def find(path: Path, key: str) -> Path:
-        candidates = [path] if path.is_absolute() else [place / path for place in places]
-        for candidate in candidates:
-            matches = sorted(candidate.parent.glob(candidate.name)) if "*" in candidate.name else [candidate]
-            if len(matches) == 1 and matches[0].exists():
-                return matches[0].resolve()
-        tried = " nor ".join(str(candidate) for candidate in candidates)
-        hint = "" if path.is_absolute() or variable else "; FDSEARCH_DATA is not set"
-        fix = "mend the path, or set FDSEARCH_DATA to the folder that holds it"
-        faults.append(Fault(f"{where}: $.{key}", str(path), f"an existing path (neither {tried}{hint})", fix))
-        return path
-
-    data = spec.data
-    manifest = find(data.manifest, "data.manifest")
-    default_images = manifest if manifest.is_dir() else manifest.parent
-    updates: dict[str, Any] = {
-        "manifest": manifest,
-        "images": find(data.images, "data.images") if data.images else default_images,
-    }
-    if data.corrections:
-        updates["corrections"] = find(data.corrections, "data.corrections")
-    if data.group.csv:
-        updates["group"] = data.group.model_copy(update={"csv": find(data.group.csv, "data.group.csv")})
-    return spec.model_copy(update={"data": data.model_copy(update=updates)})
-
-
-def _fault(item: Any, where: str) -> Fault:
-    path = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _yaml_path(item["loc"]))
-    kind, got = item["type"], repr(item["input"])
-    place = f"{where}: {path}"
-    if kind == "missing":
-        return Fault(place, "nothing", "a value", f"add `{item['loc'][-1]}:`")
-    if kind == "extra_forbidden":
-        return Fault(place, "an unknown key", "a key of the study", did_you_mean(str(item["loc"][-1]), _known_keys(item["loc"])))
-    if kind == "string_pattern_mismatch":
-        return Fault(place, _short(got), "lower case letters, digits, . _ -, at most 64", "choose a shorter, plain name")
-    return Fault(place, _short(got), item["msg"].removeprefix("Value error, "))
-
-
-def _yaml_path(location: tuple[Any, ...]) -> list[Any]:
-    """A fault's location without the names that pydantic adds for the branches of a union."""
-    return [part for part in location if isinstance(part, int) or re.fullmatch(r"[a-z_][A-Za-z0-9_ ]*", str(part)) and part not in ("float", "constrained-float")]
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    model: Any = StudySpec
-    for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        annotation = None if field is None else field.annotation
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Frozen
-    return list(model.model_fields) or list(PARAMETERS)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."

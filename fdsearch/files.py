@@ -62,8 +62,8 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True, mode: int 
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

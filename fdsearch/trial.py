@@ -1,28 +1,18 @@
 """From a trial's flat parameters to the configuration that is trained.
 
-`PARAMETERS` is the table of every parameter a search space may name, with its default; `TrialConfig.from_params` turns a
-point of the space into phases. Nothing here trains or draws.
+`TrialConfig.from_params` fills a point of the space with the defaults of `parameters` and turns it into phases. Nothing
+here trains or draws.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fdsearch.errors import ConfigError, Fault, did_you_mean
+from fdsearch.errors import ConfigError
+from fdsearch.parameters import PARAMETERS, defaults_of, parameter_faults
 from fdsearch.space import Value
-
-RESIZE_POLICIES = ("stretch", "pad", "crop")
-POOLINGS = ("avg", "max", "avg_max")
-WEIGHTS = ("imagenet", "random")
-SCHEDULES = ("constant", "step", "cosine", "plateau")
-AUGMENTATION_POLICIES = ("mild", "geometric")
-OPTIMIZERS = ("adam", "adamw", "sgd")
-MONITORS = ("none", "macro_f1", "loss", "both")
-HEAD_INITS = ("probe", "random")
-SUBSAMPLES = ("none", "balanced")
 
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     "probe": (),
@@ -32,12 +22,6 @@ PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     "full": (("full", 1.0),),
 }
 """Phase presets: the trained phases in order, each with its share of the epochs."""
-
-FROM_SCRATCH = {"baseline_cnn": 128, "s_cnn_01": 299, "s_cnn_02": 299, "s_cnn_03": 299, "piston_cnn": 80}
-"""Networks without pretrained weights and their own input sizes, pixels: unless told otherwise they train in one phase."""
-OWN_SIZES = {**FROM_SCRATCH, "inception_v3": 299, "efficientnet_v2s": 299}
-"""Input sizes, pixels, of the backbones whose own is not `DEFAULT_SIZE`."""
-DEFAULT_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -145,7 +129,7 @@ class TrialConfig:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Value]) -> TrialConfig:
-        """Resolve flat parameters; what is not named has the default of `PARAMETERS`,
+        """Resolve flat parameters; what is not named has the default of `parameters.PARAMETERS`,
         `image_size` and `phases` those of the backbone.
 
         Raises
@@ -162,12 +146,14 @@ class TrialConfig:
         faults = parameter_faults(params)
         if faults:
             raise ConfigError("the trial's parameters have faults", faults)
-        full = {**_defaults(params.get("backbone", PARAMETERS["backbone"].default)), **params}
+        full = {**defaults_of(params.get("backbone", PARAMETERS["backbone"].default)), **params}
         keys = {field.name for field in fields(cls)} - {"phases", "early_stopping", "custom"}
         return cls(
             **{key: full[key] for key in keys},
             phases=_phases(full),
-            early_stopping=EarlyStopping(full["early_stopping"], full["patience"], full["min_delta"], full["start_epoch"]),
+            early_stopping=EarlyStopping(
+                full["early_stopping"], full["patience"], full["min_delta"], full["start_epoch"]
+            ),
             custom={name: value for name, value in params.items() if name.startswith("custom_")},
         )
 
@@ -182,102 +168,6 @@ class TrialConfig:
         values["phases"] = tuple(Phase(**phase) for phase in raw["phases"])
         values["early_stopping"] = EarlyStopping(**raw["early_stopping"])
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """Default and admissible values of one parameter."""
-
-    default: Value
-    expected: str
-    valid: Callable[[Value], bool]
-
-
-def _one_of(default: Value, choices: Sequence[Value]) -> Parameter:
-    return Parameter(default, f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
-
-
-def _number(default: float, low: float, high: float) -> Parameter:
-    def valid(value: Value) -> bool:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and low <= value <= high
-
-    return Parameter(default, f"a number from {low:g} to {high:g}", valid)
-
-
-def _whole(default: int, low: int, high: int) -> Parameter:
-    def valid(value: Value) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return Parameter(default, f"a whole number from {low} to {high}", valid)
-
-
-def _name(default: str) -> Parameter:
-    return Parameter(default, "a name", lambda value: isinstance(value, str) and bool(value))
-
-
-def _layer_counts(value: Value) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, (list, tuple)) and 1 <= len(value) <= 2 and all(isinstance(n, int) and n > 0 for n in value)
-
-
-PARAMETERS: dict[str, Parameter] = {
-    "backbone": _name("efficientnet_lite0"),
-    "image_size": _whole(DEFAULT_SIZE, 16, 2048),
-    "resize": _one_of("stretch", RESIZE_POLICIES),
-    "pooling": _one_of("avg", POOLINGS),
-    "weights": _one_of("imagenet", WEIGHTS),
-    "head_init": _one_of("probe", HEAD_INITS),
-    "phases": _one_of("probe", tuple(PRESETS)),
-    "unfreeze": _number(0.2, 0.0, 1.0),
-    "unfreeze_layers": Parameter(None, "a list of one or two numbers of layers", _layer_counts),
-    "learning_rate": _number(1e-3, 1e-9, 10.0),
-    "phase_decay": _number(0.3, 1e-6, 1.0),
-    "schedule": _one_of("constant", SCHEDULES),
-    "warmup": _number(0.0, 0.0, 1.0),
-    "epochs": _whole(10, 1, 10_000),
-    "batch_size": _whole(32, 1, 4096),
-    "dropout": _number(0.2, 0.0, 0.95),
-    "optimizer": _one_of("adam", OPTIMIZERS),
-    "weight_decay": _number(0.0, 0.0, 1.0),
-    "class_weighting": _number(1.0, 0.0, 1.0),
-    "subsample": _one_of("none", SUBSAMPLES),
-    "augmentation": _number(0.0, 0.0, 1.0),
-    "augmentation_policy": _one_of("mild", AUGMENTATION_POLICIES),
-    "loss": _name("cross_entropy"),
-    "label_smoothing": _number(0.0, 0.0, 0.5),
-    "focal_gamma": _number(2.0, 0.0, 10.0),
-    "batch_norm": _one_of("frozen", ("frozen", "trained")),
-    "probe_c": _number(0.01, 1e-8, 1e4),
-    "early_stopping": _one_of("none", MONITORS),
-    "patience": _whole(7, 1, 1000),
-    "min_delta": _number(0.0, 0.0, 1.0),
-    "start_epoch": _whole(0, 0, 10_000),
-}
-"""Every parameter a search space may name."""
-
-
-def parameter_faults(params: Mapping[str, Value], where: str = "$") -> list[Fault]:
-    """List the unknown names and wrong values among flat parameters."""
-    faults = []
-    for name, value in params.items():
-        if name.startswith("custom_"):
-            continue
-        if name not in PARAMETERS:
-            fix = did_you_mean(name, list(PARAMETERS)) + " (a plugin's own parameters start with custom_)"
-            faults.append(Fault(f"{where}.{name}", "an unknown parameter", "a parameter of fdsearch", fix))
-        elif not PARAMETERS[name].valid(value):
-            faults.append(Fault(f"{where}.{name}", repr(value), PARAMETERS[name].expected))
-    return faults
-
-
-def _defaults(backbone: str) -> dict[str, Value]:
-    defaults = {name: parameter.default for name, parameter in PARAMETERS.items()}
-    defaults["image_size"] = OWN_SIZES.get(backbone, DEFAULT_SIZE)
-    if backbone in FROM_SCRATCH:
-        defaults["phases"] = "full"
-    return defaults
 
 
 def _phases(full: Mapping[str, Value]) -> tuple[Phase, ...]:

@@ -25,7 +25,9 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)$|^[-+]?(?:[0-9]*\.[0-9]+|[0-9]+\.)$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)$|^[-+]?(?:[0-9]*\.[0-9]+|[0-9]+\.)$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
     list("-+0123456789."),
 )
 
@@ -50,7 +52,9 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(content: bytes, where: str) -> Any:
     """Read YAML bytes into plain values; faults as in `read_yaml`."""
     if len(content) > MAX_BYTES:
-        raise ConfigError("the file is too large", [Fault(where, "over 1 MB", "at most 1 MB", "keep tables in CSV files")])
+        raise ConfigError(
+            "the file is too large", [Fault(where, "over 1 MB", "at most 1 MB", "keep tables in CSV files")]
+        )
     try:
         text = content.decode("utf-8-sig")
         _refuse_aliases(text, where)
@@ -69,17 +73,23 @@ def parse_yaml(content: bytes, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
         problem = str(getattr(error, "problem", None) or error)
-        raise ConfigError("the file is not valid YAML", [Fault(place, problem, "plain YAML", "mend this line")]) from error
+        raise ConfigError(
+            "the file is not valid YAML", [Fault(place, problem, "plain YAML", "mend this line")]
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError("the YAML cannot be read", [Fault(where, str(error)[:200], "plain values", "mend it")]) from error
+        raise ConfigError(
+            "the YAML cannot be read", [Fault(where, str(error)[:200], "plain values", "mend it")]
+        ) from error
     return value
 
 
 def _refuse_aliases(text: str, where: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            place = f"{where}, line {event.start_mark.line + 1}"
-            fault = Fault(place, "an anchor or alias (& or *)", "every value written out", "write the value where it is used")
+            place = f"{where}, line {event.start_mark.line + 1}" if event.start_mark else where
+            fault = Fault(
+                place, "an anchor or alias (& or *)", "every value written out", "write the value where it is used"
+            )
             raise ConfigError("YAML aliases are not allowed", [fault])
 
 
@@ -94,9 +104,13 @@ def _node_faults(node: yaml.Node, where: str, path: str) -> list[Fault]:
             name = key.value if isinstance(key, yaml.ScalarNode) else "?"
             if name in seen:
                 place = f"{where}: {path}.{name}"
-                faults.append(Fault(place, f"the key again in line {key.start_mark.line + 1}", "each key once", "remove one"))
+                faults.append(
+                    Fault(place, f"the key again in line {key.start_mark.line + 1}", "each key once", "remove one")
+                )
             if name == "<<" or not isinstance(key, yaml.ScalarNode):
-                faults.append(Fault(f"{where}: {path}.{name}", "a merged or composite key", "a plain key", "write it out"))
+                faults.append(
+                    Fault(f"{where}: {path}.{name}", "a merged or composite key", "a plain key", "write it out")
+                )
             seen.add(name)
             faults += _node_faults(value, where, f"{path}.{name}")
     elif isinstance(node, yaml.SequenceNode):

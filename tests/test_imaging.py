@@ -20,7 +20,7 @@ from PIL import Image
 
 from fdsearch import imaging
 from fdsearch.imaging import PictureError, decode, extension_note, load, read, resize
-from fdsearch.trial import RESIZE_POLICIES
+from fdsearch.parameters import RESIZE_POLICIES
 
 RAMP = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
 

@@ -6,7 +6,18 @@ Imported lazily, name by name, because most of them bring Optuna or scikit-learn
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fdsearch.pipeline.demonstration import demo
+    from fdsearch.pipeline.full_run import run
+    from fdsearch.pipeline.looking import audit, plan, space_samples
+    from fdsearch.pipeline.one_configuration import train
+    from fdsearch.pipeline.reporting import dashboard, free_port, load_study, write_report
+    from fdsearch.pipeline.run_status import logs, status, stop
+    from fdsearch.pipeline.search_stage import search
+    from fdsearch.pipeline.selection_stage import select
+    from fdsearch.pipeline.studies import resolve_study
 
 _MODULES = {
     "audit": "looking",
@@ -26,6 +37,25 @@ _MODULES = {
     "train": "one_configuration",
     "write_report": "reporting",
 }
+
+__all__ = [
+    "audit",
+    "dashboard",
+    "demo",
+    "free_port",
+    "load_study",
+    "logs",
+    "plan",
+    "resolve_study",
+    "run",
+    "search",
+    "select",
+    "space_samples",
+    "status",
+    "stop",
+    "train",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

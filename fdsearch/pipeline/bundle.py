@@ -12,11 +12,11 @@ from fdsearch.files import digest_file, digest_json
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.draft import CONTRACT, MODEL, PREDICTIONS
-from fdsearch.search.loop import fold_seed
 from fdsearch.selection.calibration import fit_temperature, prior_shift
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.decision import pass_rule
 from fdsearch.serving.contract import Contract
+from fdsearch.training.job import fit_seed
 
 _REFIT = 10_000
 """Repeat number of the final fit, so that its seed is no fold's."""
@@ -50,7 +50,7 @@ def refit(question: Question, candidate: Candidate, run: Running, folder: Path) 
 
 def refit_seed(question: Question) -> int:
     """Seed of the final fit."""
-    return fold_seed(question.spec.search.random_state, 0, _REFIT)
+    return fit_seed(question.spec.search.random_state, _REFIT, 0)
 
 
 def write_contract(question: Question, candidate: Candidate, folder: Path) -> Contract:

@@ -66,7 +66,9 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     spec = question.spec
     top = best(list(records), spec.selection.top_k)
     if not top:
-        raise ResourceError("the search finished no trial, so there is nothing to select from; raise budget or n_trials")
+        raise ResourceError(
+            "the search finished no trial, so there is nothing to select from; raise budget or n_trials"
+        )
     top = _within_budget(top, question, run, budget)
     params = {f"trial-{record.number}": question.space.complete(record.params) for record in top}
     entries = {name: TrialConfig.from_params(point) for name, point in params.items()}

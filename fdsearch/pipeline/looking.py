@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fdsearch.config import DataSpec, StudySpec
 from fdsearch.data.audit import audit as audit_data
 from fdsearch.data.images import PixelStore
-from fdsearch.files import write_atomic
+from fdsearch.files import csv_bytes, csv_cell, write_atomic
 from fdsearch.pipeline.question import baseline_point, open_question, resolve_space
 from fdsearch.pipeline.studies import resolve_study
 from fdsearch.progress import Progress, Silent
@@ -20,6 +18,8 @@ from fdsearch.workspace import Workspace
 
 if TYPE_CHECKING:
     import optuna
+
+    from fdsearch.data.inspect import Inspection
 
 
 def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Progress | None = None) -> dict[str, Any]:
@@ -40,7 +40,9 @@ def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Pr
         "baseline": baseline_point(question.space),
         "enqueued": [recipe.name for recipe in spec.search.enqueue],
         "n_trials": spec.search.n_trials,
-        "budget_s": None if spec.budget is None else {name: round(share * spec.budget) for name, share in shares.items()},
+        "budget_s": None
+        if spec.budget is None
+        else {name: round(share * spec.budget) for name, share in shares.items()},
         "notes": [*dataset.notes, *partition.changes],
     }
 
@@ -71,17 +73,28 @@ def audit(target: str, root: Path, progress: Progress | None = None) -> dict[str
         from fdsearch.data.inspect import inspect_folder
 
         found = inspect_folder(path)
-        data, name = found.data_spec(), found.name
+        data, name = _data_spec(found), found.name
     else:
         spec = resolve_study(target, root)
         data, name = spec.data, spec.name
     workspace = Workspace(root.resolve())
     report = audit_data(data, PixelStore(workspace.pixels), progress or Silent())
-    rows = report.pop("groups_rows")
+    rows = [(csv_cell(row["filename"]), csv_cell(row["group"]), str(row["confidence"])) for row in report.pop("groups")]
     file = workspace.run(name) / "groups.csv"
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["filename", "group", "confidence"])
-    writer.writerows(rows)
-    write_atomic(file, text.getvalue().encode())
+    write_atomic(file, csv_bytes(["filename", "group", "confidence"], rows))
     return {**report, "groups_csv": str(file)}
+
+
+def _data_spec(found: Inspection) -> DataSpec:
+    """The data section that `init` would write for a folder."""
+    return DataSpec.model_validate(
+        {
+            "manifest": found.manifest,
+            "images": found.images,
+            "filename": found.filename,
+            "label": found.label,
+            "group": found.group,
+            "metadata": found.metadata,
+            "pass_classes": found.pass_classes,
+        }
+    )

@@ -24,6 +24,8 @@ def run_name(ref: str, root: Path) -> str:
     workspace = Workspace(root)
     if "/" in name or not workspace.run(name).is_dir():
         known = [path.name for path in workspace.runs.glob("*/")] if workspace.runs.is_dir() else []
-        fault = Fault(str(workspace.runs / name), "nothing", "a run", did_you_mean(name, known) if known else "run it first")
+        fault = Fault(
+            str(workspace.runs / name), "nothing", "a run", did_you_mean(name, known) if known else "run it first"
+        )
         raise ConfigError(f"{name} has not been run under this root", [fault])
     return name

@@ -17,11 +17,10 @@ from fdsearch.execution.supervisor import Supervisor
 from fdsearch.metrics import macro_f1, per_class_report
 from fdsearch.pipeline.question import Question, baseline_point, open_question
 from fdsearch.progress import Progress, Silent
-from fdsearch.search.loop import fold_seed
 from fdsearch.search.storage import open_storage
 from fdsearch.search.study import study_name
 from fdsearch.space import Value
-from fdsearch.training.job import Result
+from fdsearch.training.job import Result, fit_seed
 from fdsearch.trial import TrialConfig
 
 
@@ -92,7 +91,7 @@ def run_folds(question: Question, config: TrialConfig, executor: Executor, progr
     random_state = question.spec.search.random_state
     jobs = [
         question.maker.fold_job(
-            f"fold-{index}", config, fold, seed=fold_seed(random_state, index), single_split=question.single_split
+            f"fold-{index}", config, fold, seed=fit_seed(random_state, 0, index), single_split=question.single_split
         )
         for index, fold in enumerate(question.partition.folds)
     ]
@@ -103,7 +102,11 @@ def run_folds(question: Question, config: TrialConfig, executor: Executor, progr
 
     results = list(executor.run_all(jobs, on_report=on_report).values())
     faults = [
-        Fault(result.id, result.message.strip().splitlines()[-1] if result.message else str(result.failure), "a finished fit")
+        Fault(
+            result.id,
+            result.message.strip().splitlines()[-1] if result.message else str(result.failure),
+            "a finished fit",
+        )
         for result in results
         if result.status != "done"
     ]

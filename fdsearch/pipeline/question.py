@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,12 @@ from fdsearch.data.images import PixelStore
 from fdsearch.data.load import load_dataset
 from fdsearch.data.partition import Partition, assign, write_splits
 from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
-from fdsearch.files import digest_file, write_atomic
+from fdsearch.files import csv_bytes, csv_cell, digest_file, write_atomic
+from fdsearch.parameters import FROM_SCRATCH, PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.space import SearchSpace, Value
 from fdsearch.training.job import JobMaker
-from fdsearch.trial import FROM_SCRATCH, PARAMETERS, TrialConfig
+from fdsearch.trial import TrialConfig
 from fdsearch.workspace import Workspace
 
 
@@ -152,7 +151,11 @@ def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:
 def baseline_point(space: SearchSpace) -> dict[str, Value] | None:
     """The frozen probe as a point of the space, or None where the space has no probe."""
     wanted = {"phases": "probe", "class_weighting": 1.0, "pooling": "avg_max", "image_size": 224, "resize": "stretch"}
-    wanted |= {"backbone": PARAMETERS["backbone"].default, "probe_c": PARAMETERS["probe_c"].default, "augmentation": 0.0}
+    wanted |= {
+        "backbone": PARAMETERS["backbone"].default,
+        "probe_c": PARAMETERS["probe_c"].default,
+        "augmentation": 0.0,
+    }
     partial = {name: value for name, value in wanted.items() if (d := space.get(name)) is not None and d.holds(value)}
     for _ in range(len(partial)):
         try:
@@ -183,9 +186,12 @@ def write_run_files(question: Question) -> None:
     folder, dataset = question.folder, question.dataset
     resolved = {**question.spec.to_json(), "space": question.space.to_json()}
     write_atomic(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["filename", "group", "confidence"])
-    writer.writerows((name, dataset.group_names[group], 1.0) for name, group in zip(dataset.filenames, dataset.groups, strict=True))
-    write_atomic(folder / "groups.csv", text.getvalue().encode())
+    rows = [
+        (csv_cell(name), csv_cell(group), "1.0") for name, group in zip(dataset.filenames, _names(dataset), strict=True)
+    ]
+    write_atomic(folder / "groups.csv", csv_bytes(["filename", "group", "confidence"], rows))
     write_splits(folder / "splits.csv", dataset, question.partition)
+
+
+def _names(dataset: Dataset) -> list[str]:
+    return [dataset.group_names[group] for group in dataset.groups]

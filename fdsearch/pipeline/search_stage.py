@@ -174,7 +174,7 @@ def _keep_trials_apart(folder: Path, name: str) -> None:
 
 
 def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
-    counts = loop.counts()
+    counts = loop.ledger.counts()
     left = None if deadline is None else max(0.0, round(deadline - time.monotonic(), 1))
     return {
         "stage": "search",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fdsearch.config import StudySpec, load_study
+from fdsearch.config import StudySpec
 from fdsearch.errors import ConfigError, Fault, did_you_mean
 from fdsearch.shipped import shipped
+from fdsearch.study_reader import load_study
 from fdsearch.workspace import Workspace
 
 
@@ -33,6 +34,7 @@ def resolve_study(ref: str, root: Path, data_root: Path | None = None) -> StudyS
         if candidate.is_file():
             return load_study(candidate, data_root=data_root)
     known = [path.parent.name for path in runs.glob("*/study.yaml")] + [path.stem for path in ours.glob("*.yaml")]
-    fault = Fault(ref, "no such study", "a YAML file, a run under the root, or a shipped study", did_you_mean(ref, known))
+    fault = Fault(
+        ref, "no such study", "a YAML file, a run under the root, or a shipped study", did_you_mean(ref, known)
+    )
     raise ConfigError("the study cannot be found", [fault])
-

@@ -7,9 +7,7 @@ The loop owns the study and never trains; jobs go to an executor whose workers r
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +18,21 @@ from numpy.typing import NDArray
 
 from fdsearch.config import SearchSpec
 from fdsearch.data.folds import Fold
-from fdsearch.errors import ConfigError, Fault, ResourceError
-from fdsearch.execution.supervisor import Finished, Reported, Supervisor
+from fdsearch.errors import ConfigError
+from fdsearch.execution.events import Finished, Reported
+from fdsearch.execution.supervisor import Supervisor
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
 from fdsearch.search.attempt import Attempt
+from fdsearch.search.ledger import Ledger
 from fdsearch.search.sampling import loses_between_folds, make_pruner, make_sampler
-from fdsearch.search.study import mark_failed, requeue
 from fdsearch.space import SearchSpace
-from fdsearch.training.job import CurveRow, JobMaker, Result
+from fdsearch.training.job import CurveRow, JobMaker, Result, fit_seed
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study
 
-_MIN_FAILURES = 5
 _POLL_S = 0.2
 
 
@@ -103,6 +101,7 @@ class SearchLoop:
         on_change: Callable[[SearchLoop], None] = lambda loop: None,
     ) -> None:
         self.study = study
+        self.ledger = Ledger(study)
         self.task = task
         self.supervisor = supervisor
         self.progress = progress
@@ -135,14 +134,10 @@ class SearchLoop:
                 elif isinstance(event, Finished):
                     self._finished(event.result)
 
-    def counts(self) -> Counter[str]:
-        """Trials of the study by state."""
-        return Counter(trial.state.name for trial in self.study.get_trials(deepcopy=False))
-
     def _may_start(self) -> bool:
         if self._stopping or self._exhausted:
             return False
-        counts = self.counts()
+        counts = self.ledger.counts()
         return counts["COMPLETE"] + counts["PRUNED"] + len(self.running) < self.task.search.n_trials
 
     def _check_time(self) -> None:
@@ -159,13 +154,13 @@ class SearchLoop:
         try:
             config = TrialConfig.from_params(self.task.space.sample(trial))
         except (ConfigError, ValueError) as error:
-            self._fail(trial.number, "configuration", str(error))
+            self.ledger.failed(trial.number, "configuration", str(error))
             return
         trial.set_user_attr(names.CONFIG, json.dumps(config.to_json()))
-        twin = self._finished_twin(trial.params)
+        twin = self.ledger.finished_twin(trial.params)
         if twin is not None:
             trial.set_user_attr(names.COPY_OF, twin[0])
-            self._tell(trial.number, twin[1])
+            self._complete(trial.number, twin[1])
             self.progress.say(f"trial {trial.number} repeats trial {twin[0]}: {twin[1]:.4f}")
             return
         attempt = Attempt(
@@ -179,21 +174,12 @@ class SearchLoop:
         )
         self._submit(attempt)
 
-    def _finished_twin(self, params: dict[str, object]) -> tuple[int, float] | None:
-        """A complete trial with the same parameters: folds and seeds are the same, so its score would be too."""
-        from optuna.trial import TrialState
-
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            if trial.params == params and trial.value is not None and names.COPY_OF not in trial.user_attrs:
-                return trial.number, trial.value
-        return None
-
     def _submit(self, attempt: Attempt) -> None:
         job = self.task.maker.fold_job(
             attempt.job_id,
             attempt.config,
             attempt.folds[attempt.fold],
-            seed=fold_seed(self.task.search.random_state, attempt.fold),
+            seed=fit_seed(self.task.search.random_state, 0, attempt.fold),
             single_split=self.task.single_split,
         )
         self.running[job.id] = attempt
@@ -225,88 +211,41 @@ class SearchLoop:
         step = self.task.horizon + attempt.fold - 1
         attempt.trial.report(score, step=step)
         if attempt.finished:
-            self._record(attempt)
-            self._tell(attempt.trial.number, score)
+            self.ledger.record(attempt)
+            self._complete(attempt.trial.number, score)
             self.progress.say(f"trial {attempt.trial.number}: macro F1 {score:.4f} {_describe(attempt)}")
         elif self._stopping:
             self._stopped(attempt)
-        elif not attempt.enqueued and loses_between_folds(self.task.search, score, self._others(step)):
+        elif not attempt.enqueued and loses_between_folds(self.task.search, score, self.ledger.values_at(step)):
             self._prune(attempt, f"after fold {attempt.fold} of {len(attempt.folds)} at {score:.4f}")
         else:
             self._submit(attempt)
-
-    def _others(self, step: int) -> list[float]:
-        from optuna.trial import TrialState
-
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [trial.intermediate_values[step] for trial in trials if step in trial.intermediate_values]
 
     def _stopped(self, attempt: Attempt) -> None:
         if not self._stopping:
             self._prune(attempt, f"in epoch {attempt.epoch + 1} of its first fold")
         elif self.should_stop():
-            frozen = self.study.get_trials(deepcopy=False)[attempt.trial.number]
-            mark_failed(self.study, frozen, "interrupted", "stopped by a person; queued again")
-            requeue(self.study, frozen, counts=False)
+            self.ledger.interrupted(attempt.trial.number)
         else:
             self._prune(attempt, "because the search's time is up")
 
     def _failed(self, attempt: Attempt, result: Result) -> None:
         number, failure = attempt.trial.number, result.failure or "exception"
-        self._record(attempt)
-        self._fail(number, failure, result.message)
-        if failure in names.LOST and requeue(self.study, self.study.get_trials(deepcopy=False)[number]):
+        self.ledger.record(attempt)
+        if self.ledger.failed(number, failure, result.message):
             self.progress.say(f"trial {number} was lost with its process ({failure}); queued again")
             return
         last = result.message.strip().splitlines()[-1:] or [failure]
         self.progress.say(f"trial {number} failed ({failure}): {last[0]}")
-        self._check_failures()
-
-    def _check_failures(self) -> None:
-        from optuna.trial import TrialState
-
-        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        classes = Counter(str(trial.user_attrs.get(names.FAILURE)) for trial in failed)
-        own = sum(count for failure, count in classes.items() if failure not in (*names.LOST, "interrupted"))
-        limit = max(_MIN_FAILURES, self.task.search.n_trials)
-        if own > limit:
-            faults = [
-                Fault(failure, f"{count} trials", "none", "see log.txt in the run folder")
-                for failure, count in classes.most_common()
-            ]
-            raise ResourceError(f"{own} trials failed of their own, more than {limit}: the search ends", faults)
-
-    def _record(self, attempt: Attempt) -> None:
-        attributes = attempt.attributes()
-        attempt.trial.set_user_attr(names.EPOCHS, attributes["epochs"])
-        attempt.trial.set_user_attr(names.SECONDS, attributes["seconds"])
+        self.ledger.check_failures(self.task.search.n_trials)
 
     def _prune(self, attempt: Attempt, why: str) -> None:
-        from optuna.trial import TrialState
-
-        self._record(attempt)
-        self.study.tell(attempt.trial.number, state=TrialState.PRUNED)
+        self.ledger.record(attempt)
+        self.ledger.pruned(attempt.trial.number)
         self.progress.say(f"trial {attempt.trial.number} pruned {why} {_describe(attempt)}")
 
-    def _fail(self, number: int, failure: str, message: str) -> None:
-        mark_failed(self.study, self.study.get_trials(deepcopy=False)[number], failure, message)
-
-    def _tell(self, number: int, value: float) -> None:
-        if not math.isfinite(value):  # Optuna would take an infinity for a result.
-            self._fail(number, "non_finite", f"the score is {value}")
-            return
-        try:
-            self.study.tell(number, value)
-        except RuntimeError:
-            # BruteForceSampler ends an exhausted grid with `Study.stop`, which ask-and-tell refuses after telling.
-            if self.task.search.sampler != "grid":
-                raise
-            self._exhausted = True
-
-
-def fold_seed(random_state: int, fold: int, repeat: int = 0) -> int:
-    """Seed of one fold's fit: the same for every trial, so that equal parameters give equal scores."""
-    return int(np.random.SeedSequence([random_state, repeat, fold]).generate_state(1)[0] % 2**31)
+    def _complete(self, number: int, value: float) -> None:
+        self._exhausted = not self.ledger.complete(number, value) or self._exhausted
 
 
 def _describe(attempt: Attempt) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ def make_sampler(search: SearchSpec, number: int) -> BaseSampler:
     Seeded by (random state, trial number): a sampler that is rebuilt with the same seed, after a restart for instance,
     would propose the points it proposed before.
     """
+    import optuna
     from optuna import samplers
 
     seed = int(np.random.SeedSequence([search.random_state, number]).generate_state(1)[0])
@@ -35,8 +37,10 @@ def make_sampler(search: SearchSpec, number: int) -> BaseSampler:
         return samplers.RandomSampler(seed=seed)
     if search.sampler == "grid":
         return samplers.BruteForceSampler(seed=seed)
-    # `group` keeps the parameters of one branch of a conditional space together.
-    return samplers.TPESampler(n_startup_trials=_START_UP_TRIALS, multivariate=True, group=True, seed=seed)
+    with warnings.catch_warnings():
+        # `group` keeps the parameters of one branch of a conditional space together; Optuna calls it experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return samplers.TPESampler(n_startup_trials=_START_UP_TRIALS, multivariate=True, group=True, seed=seed)
 
 
 def check_sampler(search: SearchSpec, space: SearchSpace) -> None:

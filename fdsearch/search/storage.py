@@ -42,7 +42,9 @@ def open_storage(database: Path) -> RDBStorage:
             f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
         )
     except (SQLAlchemyError, OSError, RuntimeError) as error:
-        fault = Fault(str(database), str(error).splitlines()[0], "a writable study database", "check folder, rights and disk")
+        fault = Fault(
+            str(database), str(error).splitlines()[0], "a writable study database", "check folder, rights and disk"
+        )
         raise StorageError("the study database cannot be opened", [fault]) from error
 
 
@@ -52,7 +54,9 @@ def _check_sound(database: Path) -> None:
     fix = f"restore a backup, or move it aside and start again: mv {database} {database}.damaged"
     with database.open("rb") as stream:
         if stream.read(len(_HEADER)) != _HEADER:
-            raise StorageError("the study database is damaged", [Fault(str(database), "another kind of file", "SQLite", fix)])
+            raise StorageError(
+                "the study database is damaged", [Fault(str(database), "another kind of file", "SQLite", fix)]
+            )
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
         try:
@@ -60,7 +64,9 @@ def _check_sound(database: Path) -> None:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        raise StorageError("the study database is damaged", [Fault(str(database), str(error), "SQLite", fix)]) from error
+        raise StorageError(
+            "the study database is damaged", [Fault(str(database), str(error), "SQLite", fix)]
+        ) from error
     if verdict != "ok":
         raise StorageError("the study database is damaged", [Fault(str(database), verdict, "a sound file", fix)])
 
@@ -79,7 +85,9 @@ def own_study(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
-        fault = Fault(str(path), error.strerror or str(error), "a writable folder", "check rights and disk, or use --root")
+        fault = Fault(
+            str(path), error.strerror or str(error), "a writable folder", "check rights and disk, or use --root"
+        )
         raise StorageError("the run folder cannot be written", [fault]) from error
     try:
         try:

@@ -34,8 +34,6 @@ ENQUEUED = "fdsearch:enqueued"
 
 MAX_ATTEMPTS = 4
 """One try and three retries of a trial that was lost with its process."""
-LOST = ("lost", "signal", "host_memory", "timeout")
-"""Failures of the process, not of the trial."""
 
 
 def study_name(name: str, data_identity: str) -> str:
@@ -137,9 +135,7 @@ def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
     return True
 
 
-def enqueue_first(
-    study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]
-) -> list[str]:
+def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]) -> list[str]:
     """Queue the first points of a study that has no trial yet.
 
     Parameters

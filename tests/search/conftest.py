@@ -19,7 +19,7 @@ from fdsearch.progress import Silent
 from fdsearch.search.loop import SearchLoop, SearchTask
 from fdsearch.search.storage import open_storage
 from fdsearch.search.study import enqueue_first, open_study
-from fdsearch.space import SearchSpace
+from fdsearch.space_reader import parse_space
 from fdsearch.training.job import JobMaker
 
 LABELS = np.arange(120) % 2
@@ -39,7 +39,7 @@ class Bench:
         raw = {"custom_quality": {"type": "float", "low": 0.0, "high": 1.0}, **distributions}
         maker = JobMaker(LABELS, GROUPS, 2, {(224, "stretch"): self.folder / "none.npy"}, "digest", self.folder)
         folds = tuple(grouped_stratified_folds(LABELS, GROUPS, 3, 0))
-        return SearchTask(search, SearchSpace.parse(raw), folds, False, LABELS, maker, self.folder / "trials")
+        return SearchTask(search, parse_space(raw), folds, False, LABELS, maker, self.folder / "trials")
 
     def study(self) -> optuna.Study:
         return open_study(open_storage(self.folder / "study.db"), "trivial", "0" * 64, DEFINITION)

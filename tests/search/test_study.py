@@ -9,9 +9,9 @@ import pytest
 from fdsearch.errors import ConfigError
 from fdsearch.search.storage import open_storage
 from fdsearch.search.study import RECIPE, enqueue_first, open_study, previous_best, study_name
-from fdsearch.space import SearchSpace
+from fdsearch.space_reader import parse_space
 
-SPACE = SearchSpace.parse(
+SPACE = parse_space(
     {
         "phases": {"type": "categorical", "choices": ["probe", "head"]},
         "epochs": {"type": "int", "low": 2, "high": 8, "when": {"phases": ["head"]}},
