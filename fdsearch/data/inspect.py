@@ -17,6 +17,7 @@ import yaml
 
 from fdsearch.config import NAME_PATTERN
 from fdsearch.data.class_folders import read_class_folders
+from fdsearch.data.folds import MIN_GROUPS
 from fdsearch.data.guess import (
     group_column,
     label_column,
@@ -24,7 +25,7 @@ from fdsearch.data.guess import (
     pass_classes,
 )
 from fdsearch.data.picture_tables import PictureTable, picture_tables
-from fdsearch.data.survey import MIN_GROUPS, natural_key
+from fdsearch.data.survey import natural_key
 from fdsearch.errors import DataError, Fault
 
 

@@ -1,63 +1,16 @@
-"""Draws one ribbon-bonded part as a camera without faults would see it, from its class and its layout.
+"""Draws one ribbon-bonded part as a camera without faults would see it, from its class and its product.
 
-`synthetic` photographs the result and writes the files. The units are those of `drawing`.
+`ribbon_layout` says what lies where; `camera` photographs the result. The units are those of `drawing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fdsearch.data.drawing import Canvas, Floats, rounded_box, window
-
-CLASSES = (
-    "0_GOOD",
-    "1_Flat loop",
-    "2_White lift-off",
-    "3_Black lift-off",
-    "4_Missing",
-    "5_Short circuit MOS",
-)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a product has its tracks and ribbons."""
-
-    track_angle: float
-    track_offsets: tuple[float, ...]
-    track_width: float
-    ribbon_angle: float
-    ribbon_gap: float
-
-
-LAYOUTS = {
-    "Die01": Layout(-45, (0.02,), 0.24, 8, 0.25),
-    "Die02": Layout(42, (-0.19, 0.17), 0.17, 96, 0.23),
-    "Die03": Layout(-50, (-0.16, 0.20), 0.15, -102, 0.24),
-    "Die04": Layout(-45, (-0.05,), 0.19, 12, 0.22),
-}
-
-LENGTH, WIDTH, ARCH = 0.60, 0.125, 0.30  # a ribbon, and the part of its length that arches
-
-
-@dataclass
-class Ribbon:
-    """One bridge: its place, and how it departs from a good one.
-
-    `arch` is the tone of the band where it arches (None: it lies flat and speckled), `spread` widens the band, `lifted`
-    is the end (-1 or 1) whose head does not touch, and `cut` says that this end is absent.
-    """
-
-    centre: tuple[float, float]
-    angle: float
-    tone: float
-    arch: float | None
-    spread: float = 1.0
-    lifted: int = 0
-    cut: bool = False
+from fdsearch.data.ribbon_layout import ARCH, LAYOUTS, LENGTH, SHORT, WIDTH, Layout, Ribbon, ribbons_of
 
 
 def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width: int) -> Floats:
@@ -68,9 +21,9 @@ def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width
     rng : numpy.random.Generator
         Everything that is particular to the part comes from it.
     label : str
-        One of `CLASSES`.
+        One of `ribbon_layout.CLASSES`.
     lib : str
-        One of `LAYOUTS`.
+        One of `ribbon_layout.LAYOUTS`.
     height, width : int
         Pixels.
 
@@ -81,83 +34,44 @@ def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width
     """
     canvas, layout = Canvas(height, width), LAYOUTS[lib]
     turn = rng.normal(0, 1.5)
-    shift = rng.normal(0, 0.015, 2)
-    _draw_substrate(canvas, rng, layout, turn)
-    ribbons = _ribbons(rng, label, layout, turn, (float(shift[0]), float(shift[1])))
-    for ribbon in _absent(rng, label, ribbons):
-        ribbons.remove(ribbon)
-        _draw_imprints(canvas, rng, ribbon)
+    _draw_substrate(canvas, rng)
+    _draw_tracks(canvas, rng, layout, turn)
+    ribbons = ribbons_of(rng, label, layout, turn)
     for ribbon in ribbons:
-        _draw_ribbon(canvas, rng, ribbon)
-    if label == "5_Short circuit MOS":
+        if ribbon.present:
+            _draw_ribbon(canvas, rng, ribbon)
+        else:
+            _draw_imprints(canvas, rng, ribbon)
+    if label == SHORT:
         _draw_short(canvas, rng, ribbons)
     _draw_debris(canvas, rng)
     return np.clip(canvas.tone, 0, 1)
 
 
-def _draw_substrate(canvas: Canvas, rng: np.random.Generator, layout: Layout, turn: float) -> None:
-    """Dark or white background, tracks with round ends, and the thin L-shaped lines of the frame."""
+def _draw_substrate(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Dark or white background, and the thin L-shaped lines of the frame in two corners."""
     dark = rng.random() < 0.65
     ground = rng.uniform(0.10, 0.22) if dark else rng.uniform(0.78, 0.9)
     canvas.tone += ground + 0.03 * canvas.cloud(rng, 0.2) + 0.02 * canvas.cloud(rng, 0.012)
-    line = rng.uniform(0.4, 0.55)
-    for corner_x, corner_y in ((-0.43, -0.43), (0.43, 0.43)):
+    tone = rng.uniform(0.4, 0.55)
+    for corner in (-0.43, 0.43):
         for angle in (0.0, 90.0):
-            reach = 0.5 * rng.uniform(0.5, 0.8)
-            direction = np.deg2rad(angle)
-            middle = (
-                corner_x - np.sign(corner_x) * reach / 2 * float(np.cos(direction)),
-                corner_y - np.sign(corner_y) * reach / 2 * float(np.sin(direction)),
-            )
-            u, v = canvas.along(middle, angle)
-            canvas.paint(rounded_box(u, v, reach / 2, 0.004, 0.0), line)
+            half = rng.uniform(0.12, 0.2)
+            inward = -half if corner > 0 else half
+            u, v = canvas.along((corner, corner), angle)
+            canvas.paint(rounded_box(u - inward, v, half, 0.004, 0.0), tone)
+
+
+def _draw_tracks(canvas: Canvas, rng: np.random.Generator, layout: Layout, turn: float) -> None:
+    """Light-gray conductors with round ends and a darker edge."""
     tone = rng.uniform(0.56, 0.7)
     for offset in layout.track_offsets:
-        angle = layout.track_angle + turn
-        normal = np.deg2rad(angle + 90)
-        u, v = canvas.along((offset * float(np.cos(normal)), offset * float(np.sin(normal))), angle)
-        half = 0.42 + rng.uniform(-0.03, 0.03)
-        capsule = rounded_box(u, v, half, layout.track_width / 2, layout.track_width / 2)
+        u, v = canvas.along((0.0, 0.0), layout.track_angle + turn)
+        half, radius = 0.42 + rng.uniform(-0.03, 0.03), layout.track_width / 2
+        capsule = rounded_box(u, v - offset, half, radius, radius)
         grain = 0.035 * canvas.cloud(rng, 0.02) + 0.03 * canvas.cloud(rng, 0.15)
         canvas.paint(capsule, tone - 0.22)
         canvas.paint(capsule + 0.007, tone + grain)
-
-
-def _ribbons(
-    rng: np.random.Generator, label: str, layout: Layout, turn: float, shift: tuple[float, float]
-) -> list[Ribbon]:
-    """Two parallel bridges, one of them with the fault of the class."""
-    angle = layout.ribbon_angle + turn
-    normal = np.deg2rad(angle + 90)
-    tone = rng.uniform(0.6, 0.74)
-    shadow = rng.uniform(0.13, 0.30)
-    ribbons = []
-    for side in (-0.5, 0.5):
-        offset = side * layout.ribbon_gap
-        slide = rng.normal(0, 0.012)
-        centre = (
-            shift[0] + offset * float(np.cos(normal)) + slide * float(np.sin(normal)),
-            shift[1] + offset * float(np.sin(normal)) - slide * float(np.cos(normal)),
-        )
-        spread = rng.uniform(0.85, 1.1)
-        ribbons.append(Ribbon(centre, angle + rng.normal(0, 1.0), tone, shadow + rng.normal(0, 0.02), spread))
-    faulty = ribbons[int(rng.integers(2))]
-    if label == "1_Flat loop":
-        faulty.arch = None
-    elif label == "2_White lift-off":
-        faulty.arch, faulty.spread = rng.uniform(0.82, 1.0), rng.uniform(0.8, 1.4)
-    elif label == "3_Black lift-off":
-        faulty.arch, faulty.spread = rng.uniform(0.0, 0.06), rng.uniform(1.25, 1.7)
-    if "lift-off" in label:
-        faulty.lifted, faulty.cut = int(rng.choice([-1, 1])), bool(rng.random() < 0.35)
-    return ribbons
-
-
-def _absent(rng: np.random.Generator, label: str, ribbons: Sequence[Ribbon]) -> list[Ribbon]:
-    """The bridges that are missing: mostly both."""
-    if label != "4_Missing":
-        return []
-    return list(ribbons) if rng.random() < 0.75 else [ribbons[int(rng.integers(2))]]
 
 
 def _draw_ribbon(canvas: Canvas, rng: np.random.Generator, ribbon: Ribbon) -> None:
@@ -199,7 +113,7 @@ def _draw_head(canvas: Canvas, rng: np.random.Generator, u: Floats, v: Floats, t
 
 
 def _draw_imprints(canvas: Canvas, rng: np.random.Generator, ribbon: Ribbon) -> None:
-    """What a missing bridge may leave where its heads were."""
+    """What a missing ribbon may leave where its heads were."""
     u, v = canvas.along(ribbon.centre, ribbon.angle)
     for end in (-1, 1):
         if rng.random() < 0.4:
@@ -217,31 +131,18 @@ def _draw_imprint(canvas: Canvas, rng: np.random.Generator, u: Floats, v: Floats
 
 def _draw_short(canvas: Canvas, rng: np.random.Generator, ribbons: Sequence[Ribbon]) -> None:
     """A bright, ragged bridge of metal from a ribbon to its neighbour, or outwards to the track."""
-    first, second = (ribbons[index] for index in rng.permutation(2))
-    u, v = canvas.along(first.centre, first.angle)
-    inward = _side_of(first, second)
-    reach = WIDTH * 0.4 + rng.uniform(0.09, 0.13)
-    direction = inward if rng.random() < 0.7 else -inward
-    place = rng.uniform(-0.2, 0.2)
-    drift = rng.uniform(-0.03, 0.03)
+    number = int(rng.integers(len(ribbons)))
+    u, v = canvas.along(ribbons[number].centre, ribbons[number].angle)
+    inward = 1 if number == 0 else -1  # the second ribbon lies on the positive side of the first
+    v = v * (inward if rng.random() < 0.7 else -inward) - WIDTH * 0.4
+    place, drift, reach = rng.uniform(-0.2, 0.2), rng.uniform(-0.03, 0.03), rng.uniform(0.11, 0.16)
     blobs = [
-        np.hypot(
-            u - (place + drift * step + rng.normal(0, 0.008)),
-            v - direction * (WIDTH * 0.4 + step * (reach - WIDTH * 0.2)),
-        )
-        - rng.uniform(0.014, 0.03)
+        np.hypot(u - place - drift * step - rng.normal(0, 0.008), v - reach * step) - rng.uniform(0.014, 0.03)
         for step in np.linspace(0, 1, 7)
     ]
     outline = np.min(blobs, axis=0) + 0.006 * canvas.cloud(rng, 0.02)
     canvas.paint(outline - 0.008, 0.15, opacity=0.5)
     canvas.paint(outline, rng.uniform(0.85, 0.98) + 0.06 * canvas.cloud(rng, 0.02))
-
-
-def _side_of(first: Ribbon, second: Ribbon) -> int:
-    """On which side (-1 or 1, across `first`) the second ribbon lies."""
-    turn = np.deg2rad(first.angle)
-    dx, dy = second.centre[0] - first.centre[0], second.centre[1] - first.centre[1]
-    return 1 if dy * np.cos(turn) - dx * np.sin(turn) > 0 else -1
 
 
 def _draw_debris(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from fdsearch.data.camera import shoot
-from fdsearch.data.ribbon_bonds import CLASSES, LAYOUTS, draw_part
+from fdsearch.data.ribbon_bonds import draw_part
+from fdsearch.data.ribbon_layout import CLASSES, LAYOUTS
 from fdsearch.errors import ConfigError, Fault, did_you_mean
 from fdsearch.files import csv_bytes, disk_errors, write_atomic, write_json
 from fdsearch.progress import Progress, Silent

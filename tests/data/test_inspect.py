@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,8 +13,10 @@ from fdsearch.config import StudySpec
 from fdsearch.data.images import PixelStore
 from fdsearch.data.inspect import Inspection, inspect_folder, study_text
 from fdsearch.data.load import load_dataset
+from fdsearch.data.partition import assign
 from fdsearch.data.synthetic import synthesize
 from fdsearch.errors import DataError
+from fdsearch.shipped import shipped
 from fdsearch.study_reader import load_study
 
 
@@ -76,38 +79,55 @@ def test_parts_in_a_second_table(tmp_path: Path) -> None:
     assert (group.csv, group.column) == (tmp_path / "parts.csv", "part")
 
 
-def test_layout_of_the_ribbon_bond_challenge(tmp_path: Path) -> None:
-    """An index column, pictures in a folder of their own name, and a test table without labels."""
-    drawn = tmp_path / "drawn"
-    synthesize(drawn, {"0_GOOD": 6, "1_Flat loop": 6, "4_Missing": 8}, seed=1, size=48)
-    french = {"0_GOOD": "GOOD", "1_Flat loop": "Boucle plate", "4_Missing": "Missing"}
-    root = tmp_path / "challenge"
-    (root / "input_train" / "input_train").mkdir(parents=True)
+FRENCH = {
+    "0_GOOD": "GOOD",
+    "1_Flat loop": "Boucle plate",
+    "2_White lift-off": "Lift-off blanc",
+    "3_Black lift-off": "Lift-off noir",
+    "4_Missing": "Missing",
+    "5_Short circuit MOS": "Short circuit MOS",
+}
+
+
+@pytest.fixture(scope="module")
+def challenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files laid out and named as the ribbon-bond challenge ships them, in a folder called `valeo`."""
+    drawn, root = tmp_path_factory.mktemp("drawn"), tmp_path_factory.mktemp("data") / "valeo"
+    synthesize(drawn, dict.fromkeys(FRENCH, 12), seed=1, size=48)
+    pictures = root / "input_train" / "input_train"
+    pictures.mkdir(parents=True)
     with (drawn / "labels.csv").open(newline="") as stream:
         table = list(csv.DictReader(stream))
     lines = [",filename,window,lib,Label"]
     for number, row in enumerate(table):
         name = Path(row["filename"]).name
-        (drawn / row["filename"]).rename(root / "input_train" / "input_train" / name)
-        lines.append(f"{number},{name},{row['window']},{row['lib']},{french[row['Label']]}")
+        (drawn / row["filename"]).rename(pictures / name)
+        lines.append(f"{number},{name},{row['window']},{row['lib']},{FRENCH[row['Label']]}")
     (root / "Y_train_eVW9jym.csv").write_text("\n".join(lines) + "\n")
     picture(root / "input_test" / "input_test" / "t.png")
     (root / "X_test_yDR9vQ7.csv").write_text(",filename,window,lib\n0,t.png,2003,Die01\n")
-    found = inspect_folder(root)
-    assert found.images == root / "input_train" / "input_train"
-    assert found.classes == {"Boucle plate": 6, "GOOD": 6, "Missing": 8}
+    return root
+
+
+def test_layout_of_the_ribbon_bond_challenge(challenge: Path, tmp_path: Path) -> None:
+    """An index column, pictures in a folder within a folder, and a test table without labels."""
+    found = inspect_folder(challenge)
+    assert (found.manifest.name, found.images) == ("Y_train_eVW9jym.csv", challenge / "input_train" / "input_train")
+    assert found.classes == dict.fromkeys(sorted(FRENCH.values()), 12)
     assert (found.label, found.group, found.pass_classes) == ("Label", "auto", ("GOOD",))
     assert set(found.metadata) == {"window", "lib"}
-    data = study(found, tmp_path).data
-    dataset = load_dataset(data, PixelStore(tmp_path / "pixels"))
+    dataset = load_dataset(study(found, tmp_path).data, PixelStore(tmp_path / "pixels"))
     assert dataset.counts == found.classes
-    # The labels as the write-up names them.
-    renamed = load_dataset(
-        data.model_copy(update={"rename": {french: english for english, french in french.items()}}),
-        PixelStore(tmp_path / "pixels"),
-    )
-    assert renamed.classes == ("0_GOOD", "1_Flat loop", "4_Missing")
-    assert renamed.digest == dataset.digest
+
+
+def test_the_shipped_study_reads_the_challenge(challenge: Path, tmp_path: Path) -> None:
+    spec = load_study(shipped("studies") / "valeo.yaml", data_root=challenge.parent)
+    dataset = load_dataset(spec.data, PixelStore(tmp_path / "pixels"))
+    assert dataset.counts == dict.fromkeys(FRENCH, 12)
+    partition = assign(dataset, spec.split, tmp_path / "partition.csv")
+    sealed = dataset.labels[partition.holdout.rows]
+    assert np.bincount(sealed).min() >= 2
+    assert len(partition.folds) == spec.split.n_splits
 
 
 def test_integer_labels(tmp_path: Path) -> None:

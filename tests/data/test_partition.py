@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -314,3 +315,17 @@ def test_identical_bytes_in_two_rows_are_remembered_once(path: Path) -> None:
     partition = assign(doubled, SPLIT, path)
     assert len(path.read_text().splitlines()) == len(BASE)
     assert roles(assign(doubled, SPLIT, path)) == roles(partition)
+
+
+def test_runs_at_the_same_time_lose_no_roles(path: Path) -> None:
+    studies = [dataset(BASE + shots("a", 2, start=100 * number)) for number in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda data: roles(assign(data, SPLIT, path)), studies))
+    everything = dataset(sorted({row for data in found for row in rows_named(data)}))
+    final = roles(assign(everything, SPLIT, path))
+    assert all(final[name] == role for given in found for name, role in given.items())
+
+
+def rows_named(filenames: Iterable[str]) -> list[Row]:
+    """The rows of `shots` with these filenames."""
+    return [(name, name[0], f"{name[0]}{int(name[1:].split('_')[0]):03d}") for name in filenames]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdsearch.data.ribbon_bonds import CLASSES
+from fdsearch.data.ribbon_layout import CLASSES
 from fdsearch.data.synthetic import PROFILES, synthesize
 from fdsearch.errors import ConfigError, StorageError
 
