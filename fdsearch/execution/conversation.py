@@ -1,0 +1,93 @@
+"""What a worker and its parent say about one job, from the job itself to its result or the worker's end.
+
+`Supervisor` holds one conversation for each running job; `worker` is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+
+from fdsearch.execution.events import Event, Finished, Reported
+from fdsearch.execution.failures import failed, from_exit, oom_kills
+from fdsearch.execution.process import WorkerProcess
+from fdsearch.training.job import CurveRow, Job, Result
+
+
+class Conversation:
+    """One job in one worker.
+
+    Parameters
+    ----------
+    job : Job
+    worker : WorkerProcess
+        Idle; it is handed the job. A worker that does not take it is told by `hear`.
+    """
+
+    def __init__(self, job: Job, worker: WorkerProcess) -> None:
+        self.job = job
+        self.worker = worker
+        self.kill_at: float | None = None
+        self._grace = 0.0
+        self._owes_answer = False
+        self._rows: list[CurveRow] = []
+        self._started = time.monotonic()
+        self._oom_kills = oom_kills()
+        worker.last = job.config
+        try:
+            worker.connection.send(job)
+        except OSError:
+            worker.connection.close()
+
+    def answer(self, proceed: bool) -> None:
+        """Answer a report; no effect where none waits."""
+        if not self._owes_answer:
+            return
+        self._owes_answer = False
+        with contextlib.suppress(OSError):  # a dead worker is told by `hear`
+            self.worker.connection.send(proceed)
+
+    def stop(self, grace: float) -> None:
+        """Answer no from now on, and kill the worker after `grace` seconds; a second call changes nothing."""
+        if self.kill_at is None:
+            self._grace = grace
+            self.kill_at = time.monotonic() + grace
+            self.answer(False)
+
+    def hear(self) -> list[Event]:
+        """Take all that the worker has said; a `Finished` ends the list and the conversation."""
+        news: list[Event] = []
+        # Looked at before the pipe is emptied, else the last words of a dying worker are missed.
+        alive = self.worker.alive
+        try:
+            while self.worker.connection.poll():
+                event: Event = self.worker.connection.recv()
+                news.append(event)
+                if isinstance(event, Finished):
+                    self.worker.jobs += 1
+                    return news
+                self._note(event)
+        except Exception:  # the pipe is closed, or what came out of it cannot be unpickled
+            alive = False
+        if not alive:
+            news.append(self._bury(self._lost()))
+        elif self.kill_at is not None and time.monotonic() >= self.kill_at:
+            message = f"no end within {self._grace:g} s after the job was asked to stop; its worker was killed"
+            news.append(self._bury(failed(self.job.id, "timeout", message)))
+        return news
+
+    def _note(self, event: Reported) -> None:
+        self._rows.append(event.row)
+        self._owes_answer = True
+        if self.kill_at is not None:
+            self.answer(False)
+
+    def _lost(self) -> Result:
+        out_of_memory = oom_kills() > self._oom_kills
+        return from_exit(self.job.id, self.worker.exit_code(), out_of_memory, self.worker.log)
+
+    def _bury(self, result: Result) -> Finished:
+        """End the worker; the epochs it reported stay in the result."""
+        self.worker.end()
+        return Finished(replace(result, curve=tuple(self._rows), seconds=time.monotonic() - self._started))

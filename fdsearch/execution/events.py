@@ -1,0 +1,91 @@
+"""What executors tell their callers, and the one method that all executors share, with its rules.
+
+The events cross the pipe between worker and parent as they are, so they hold plain values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fdsearch.training.job import CurveRow, Job, Result
+
+TRAINER = "fdsearch.training.trainer:fit"
+"""What a job is run by, unless a test says otherwise."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A job finished an epoch and waits for an answer."""
+
+    job_id: str
+    epoch: int
+    row: CurveRow
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job ended; its `Result` says how."""
+
+    result: Result
+
+
+Event = Reported | Finished
+OnReport = Callable[[Reported], bool]
+"""Called after each epoch; False ends the job now."""
+OnResult = Callable[[Result], None]
+
+
+class Executor(Protocol):
+    """Whatever runs a list of jobs: `Supervisor` in worker processes, `InProcess` in this one."""
+
+    def run_all(
+        self,
+        jobs: Iterable[Job],
+        on_report: OnReport | None = None,
+        on_result: OnResult | None = None,
+        deadline: float | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> dict[str, Result]:
+        """Run jobs to their end.
+
+        Parameters
+        ----------
+        jobs : iterable of Job
+            With distinct ids.
+        on_report : callable, optional
+            Decides after each epoch whether its job goes on; without it every job does.
+        on_result : callable, optional
+            Told each result as it comes.
+        deadline : float, optional
+            `time.monotonic()` seconds. From then on no job is started, and those that run are stopped.
+        should_stop : callable, optional
+            Asked between events; True has the effect of a passed deadline.
+
+        Returns
+        -------
+        dict of str to Result
+            By job id, in the order of `jobs`. Jobs that were never started are absent.
+
+        Raises
+        ------
+        ValueError
+            If two jobs have one id.
+        """
+
+
+def distinct(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs as a list; ValueError if two have one id."""
+    listed = list(jobs)
+    twice = [job_id for job_id, number in Counter(job.id for job in listed).items() if number > 1]
+    if twice:
+        raise ValueError(f"two jobs have one id: {', '.join(twice)}")
+    return listed
+
+
+def is_over(deadline: float | None, should_stop: Callable[[], bool] | None) -> bool:
+    """Whether the time is up or the caller wants to stop."""
+    return (deadline is not None and time.monotonic() >= deadline) or (should_stop is not None and should_stop())

@@ -1,0 +1,116 @@
+"""The worker process: takes jobs from a pipe, runs them, reports after each epoch, and never outlives its parent.
+
+Started by `process` as ``python -m fdsearch.execution.worker FD TARGET BOUND``; imported by nobody. The parent sends a
+`Job` and, for each `Reported`, one bool; the worker sends `Reported` and, once per job, `Finished`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from fdsearch.execution.events import Finished, Reported
+from fdsearch.execution.failures import checked, from_exception
+from fdsearch.training.job import CurveRow, Job, Report, Result
+
+Target = Callable[[Job, Report], Result]
+PR_SET_PDEATHSIG = 1
+OOM_SCORE = "500"
+
+
+def main(handle: int, target: str, bound: bool) -> None:
+    """Serve jobs until the parent closes the pipe or dies.
+
+    Parameters
+    ----------
+    handle : int
+        File descriptor of the pipe.
+    target : str
+        ``module:function`` that runs a job.
+    bound : bool
+        Whether the kernel shall kill this process when the thread that started it ends.
+    """
+    faulthandler.enable()  # a crash inside native code leaves its Python stack in the log
+    _settle(bound)
+    connection: Connection[Any, Any] = Connection(handle)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    while True:
+        _serve(inbox.get(), target, connection, inbox)
+
+
+def _settle(bound: bool) -> None:
+    """Make the parent the only one who decides over this process, apart from SIGKILL."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Terminals and service managers signal whole groups; the parent hears it too and ends its workers in order.
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "linux":
+        return
+    if bound:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        # When memory runs out the kernel shall take a worker, which is replaced, and not the parent.
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
+    """Pass messages on; end the process with the pipe, whatever the main thread is computing."""
+    try:
+        while True:
+            inbox.put(connection.recv())
+    except (EOFError, ConnectionError):
+        os._exit(0)
+    except BaseException:
+        # A message that cannot be unpickled: without this thread the process would be deaf.
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _serve(job: Job, target: str, connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
+    """Run one job and send its result, whatever the target does short of ending the process."""
+    sys.stderr.write(f"worker {os.getpid()}: job {job.id}\n")
+    rows: list[CurveRow] = []
+
+    def report(epoch: int, row: CurveRow) -> bool:
+        rows.append(row)
+        connection.send(Reported(job.id, epoch, row))
+        return bool(inbox.get())
+
+    started = time.monotonic()
+    try:
+        result = checked(job, _resolve(target)(job, report))
+    except BaseException as error:
+        traceback.print_exc()
+        result = from_exception(job.id, error)
+    if result.status == "failed":
+        result = replace(result, curve=result.curve or tuple(rows), seconds=time.monotonic() - started)
+    try:
+        connection.send(Finished(result))
+    except ConnectionError:
+        os._exit(0)  # the parent is gone, and `_listen` about to notice
+    except Exception as error:  # pickling may raise anything
+        connection.send(Finished(from_exception(job.id, error)))
+
+
+def _resolve(target: str) -> Target:
+    module, _, name = target.partition(":")
+    function: Target = getattr(importlib.import_module(module), name)
+    return function
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3] == "bound")
