@@ -11,7 +11,8 @@ import numpy as np
 
 from fdsearch.data.partition import repeat_folds
 from fdsearch.errors import ResourceError
-from fdsearch.metrics import confusion, per_class_report
+from fdsearch.execution.events import OnResult
+from fdsearch.metrics import confusion, per_class_report, predict
 from fdsearch.pipeline.budget import Budget, affordable
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.question import Question, baseline_config
@@ -19,9 +20,10 @@ from fdsearch.records import TrialRecord
 from fdsearch.search.history import best
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.comparison import paired_gain
-from fdsearch.selection.cross_validation import CrossValidation, cross_validate
+from fdsearch.selection.cross_validation import CrossValidation, RunAll, cross_validate
 from fdsearch.selection.optimism import optimism
 from fdsearch.selection.scores import Score, score
+from fdsearch.training.job import Job, Result
 from fdsearch.trial import TrialConfig
 
 BASELINE = "baseline"
@@ -86,15 +88,12 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
         list(entries.items()),
         repeats,
         question.maker,
-        lambda jobs, *, on_result, deadline: run.supervisor.run_all(
-            jobs, on_result=on_result, deadline=deadline, should_stop=run.interruption.requested
-        ),
+        _interruptible(run),
         single_split=question.single_split,
         random_state=spec.search.random_state + 1,
         deadline=budget.repeats_deadline(fold_seconds),
         progress=run.log,
     )
-    run.interruption.check()
     for note in validation.notes:
         run.log.say(note)
     scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
@@ -132,8 +131,6 @@ def search_optimism(question: Question, records: Sequence[TrialRecord]) -> dict[
     complete = [record for record in records if record.value is not None and record.logits is not None]
     if not complete:
         return {"raw": None, "optimism": None, "corrected": None, "why": "no stored predictions of complete trials"}
-    from fdsearch.metrics import predict
-
     predictions = np.stack([predict(record.logits[rows]) for record in complete if record.logits is not None])
     return optimism(dataset.labels[rows], predictions, dataset.groups[rows], len(dataset.classes))
 
@@ -150,6 +147,18 @@ def out_of_fold_tables(question: Question, candidate: Candidate) -> dict[str, An
         "per_class": per_class_report(y_true, y_pred, dataset.classes, dataset.groups[known]),
         "curves": {f"fold {index}": list(result.curve) for index, result in enumerate(candidate.results[0])},
     }
+
+
+def _interruptible(run: Running) -> RunAll:
+    """The supervisor's `run_all`, which stops and raises `Interrupted` once a signal has come."""
+
+    def run_all(jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]:
+        stop = run.interruption.requested
+        results = run.supervisor.run_all(jobs, on_result=on_result, deadline=deadline, should_stop=stop)
+        run.interruption.check()
+        return results
+
+    return run_all
 
 
 def _score(question: Question, candidate: Candidate) -> Score:

@@ -198,7 +198,9 @@ class SearchLoop:
 
     def _finished(self, result: Result) -> None:
         attempt = self.running.pop(result.id)
-        if result.status == "failed":
+        if result.failure == "timeout" and self._stopping:  # it did not end within the grace of our own stop
+            self._stopped(attempt)
+        elif result.status == "failed":
             self._failed(attempt, result)
         elif result.status == "stopped":
             self._stopped(attempt)

@@ -1,0 +1,199 @@
+"""Train the best trials again, all on the same new folds with the same new seeds, repeat by repeat.
+
+A repeat is run for all candidates or for none, so that every comparison is paired and complete. The folds come from
+`fdsearch.data.partition.repeat_folds`, the jobs go to an executor of `fdsearch.execution`; what the predictions are
+worth is said by `scores`, `comparison` and `decision`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fdsearch.data.folds import Fold
+from fdsearch.errors import Fault, ResourceError
+from fdsearch.execution.events import OnResult
+from fdsearch.progress import Progress, Silent
+from fdsearch.selection.candidate import Candidate, out_of_fold
+from fdsearch.training.job import LOST, Job, JobMaker, Result, fit_seed
+from fdsearch.trial import TrialConfig
+
+_ATTEMPTS = 3
+
+
+class RunAll(Protocol):
+    """The executor's method, or a wrapper that stores results by job id to continue after a kill."""
+
+    def __call__(self, jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The candidates on common folds.
+
+    Parameters
+    ----------
+    candidates : tuple of Candidate
+        Those that were trained in every repeat, in the order given.
+    n_repeats : int
+        Repeats that were finished, 1 or more.
+    failures : mapping of str to str
+        Candidates that fell out, with their failure.
+    notes : tuple of str
+        What a person should know: repeats that were not run, candidates that fell out.
+    """
+
+    candidates: tuple[Candidate, ...]
+    n_repeats: int
+    failures: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> Candidate:
+        """The candidate of that name; KeyError where it fell out."""
+        return {candidate.name: candidate for candidate in self.candidates}[name]
+
+
+def cross_validate(
+    candidates: Sequence[tuple[str, TrialConfig]],
+    repeats: Sequence[Sequence[Fold]],
+    maker: JobMaker,
+    run_all: RunAll,
+    *,
+    single_split: bool = False,
+    random_state: int = 0,
+    deadline: float | None = None,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """Cross-validate all candidates on the same folds, repeat by repeat.
+
+    Parameters
+    ----------
+    candidates : sequence of (str, TrialConfig)
+        With distinct names.
+    repeats : sequence of sequence of Fold
+        The folds of each repeat, rows of the dataset.
+    maker : JobMaker
+    run_all : RunAll
+        Job ids are ``NAME-rREPEAT-fFOLD``, the same in every call; a lost job is tried again under its id.
+    single_split : bool
+        Early stopping watches the one fold's validation part instead of an inner part of the training rows.
+    random_state : int
+        The seed of a fit follows from this, the repeat and the fold, so that candidates differ in nothing else.
+    deadline : float, optional
+        `time.monotonic()` seconds. The first repeat is always run; a further one only where the longest repeat so far
+        would fit, and it is dropped where it does not finish.
+    progress : Progress, optional
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    ValueError
+        If two candidates have one name.
+    ResourceError
+        If no candidate got through all repeats that were run.
+    """
+    run = _Run(maker, run_all, single_split, random_state, progress or Silent())
+    if len({name for name, _ in candidates}) < len(candidates):
+        raise ValueError("candidates must have distinct names")
+    alive, failures, notes = dict(candidates), dict[str, str](), list[str]()
+    finished: list[dict[str, tuple[Result, ...]]] = []
+    longest = 0.0
+    for index, folds in enumerate(repeats):
+        started = time.monotonic()
+        left = math.inf if deadline is None or index == 0 else deadline - started
+        if longest > left:
+            notes.append(
+                f"repeat {index + 1} was not run: it takes about {longest:.0f} s, {max(0.0, left):.0f} s are left"
+            )
+            break
+        results = run.repeat(index, alive, folds, deadline if index else None)
+        fallen = _failures(results)
+        alive = {name: config for name, config in alive.items() if name not in fallen}
+        failures |= fallen
+        notes += [f"candidate {name} fell out in repeat {index + 1}: {why}" for name, why in fallen.items()]
+        if not alive or not all(_complete(results[name], folds) for name in alive):
+            notes.append(f"repeat {index + 1} does not count: it was not finished")
+            break
+        finished.append(results)
+        longest = max(longest, time.monotonic() - started)
+    if not finished or not alive:
+        raise _none_left(failures)
+    records = []
+    for name, config in alive.items():
+        fits = tuple(repeat[name] for repeat in finished)
+        logits = out_of_fold(fits, repeats[: len(finished)], len(maker.labels), maker.n_classes)
+        records.append(Candidate(name, config, logits, fits))
+    return CrossValidation(tuple(records), len(finished), failures, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Runs one repeat of all candidates."""
+
+    maker: JobMaker
+    run_all: RunAll
+    single_split: bool
+    random_state: int
+    progress: Progress
+
+    def repeat(
+        self, index: int, alive: Mapping[str, TrialConfig], folds: Sequence[Fold], deadline: float | None
+    ) -> dict[str, tuple[Result, ...]]:
+        """Train every candidate on every fold; the results by name, fewer than folds where time ran out."""
+        jobs: dict[str, list[Job]] = {name: [] for name in alive}
+        for name, config in alive.items():
+            for number, fold in enumerate(folds):
+                seed = fit_seed(self.random_state, index, number)
+                job_id = f"{name}-r{index}-f{number}"
+                jobs[name].append(self.maker.fold_job(job_id, config, fold, seed=seed, single_split=self.single_split))
+        every = [job for of_one in jobs.values() for job in of_one]
+        results = self._run_and_try_lost_again(f"repeat {index + 1}", every, deadline)
+        return {name: tuple(results[job.id] for job in of_one if job.id in results) for name, of_one in jobs.items()}
+
+    def _run_and_try_lost_again(self, task: str, jobs: Sequence[Job], deadline: float | None) -> dict[str, Result]:
+        results: dict[str, Result] = {}
+        done: set[str] = set()
+
+        def count(result: Result) -> None:
+            done.add(result.id)
+            self.progress.track(task, len(done), len(jobs))
+
+        waiting = list(jobs)
+        for _ in range(_ATTEMPTS):
+            # A job that is not started again before the deadline counts as unfinished, not as a failure.
+            for job in waiting:
+                results.pop(job.id, None)
+            results.update(self.run_all(waiting, on_result=count, deadline=deadline))
+            waiting = [job for job in jobs if job.id in results and results[job.id].failure in LOST]
+            if not waiting:
+                break
+        return results
+
+
+def _failures(results: Mapping[str, Sequence[Result]]) -> dict[str, str]:
+    """The first failure of each candidate that has one."""
+    found: dict[str, str] = {}
+    for name, fits in results.items():
+        for result in fits:
+            if result.status == "failed" and name not in found:
+                last = result.message.strip().splitlines()[-1:] or ["no message"]
+                found[name] = f"{result.id} failed ({result.failure}): {last[0]}"
+    return found
+
+
+def _complete(results: Sequence[Result], folds: Sequence[Fold]) -> bool:
+    return len(results) == len(folds) and all(result.status == "done" for result in results)
+
+
+def _none_left(failures: Mapping[str, str]) -> ResourceError:
+    if not failures:
+        return ResourceError("cross-validation was stopped before its first repeat was finished")
+    fix = "see the run's log; a smaller image_size or batch_size needs less memory"
+    faults = [Fault(f"candidate {name}", why, "a finished fit", fix) for name, why in failures.items()]
+    return ResourceError("no candidate could be cross-validated", faults)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fdsearch.metrics import log_loss, softmax
+from fdsearch.selection.calibration import Calibration, fit_temperature, prior_shift
+
+
+def world(seed: int, n: int, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures whose true log posteriors are known: one Gaussian feature per class."""
+    generator = np.random.default_rng(seed)
+    y_true = generator.choice(len(shares), n, p=shares)
+    features = generator.normal(size=(n, len(shares))) + 2 * np.eye(len(shares))[y_true]
+    return y_true, 2 * features + np.log(shares)
+
+
+SHARES = np.array([0.8, 0.15, 0.05])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_recovers_a_known_temperature(temperature: float) -> None:
+    y_true, logits = world(0, 4000, SHARES)
+    fitted = fit_temperature(logits * temperature, y_true, np.zeros(3))
+    assert fitted.temperature == pytest.approx(temperature, rel=0.1)
+
+
+def test_recovers_the_shares_that_a_weighted_loss_hid() -> None:
+    y_true, logits = world(1, 4000, SHARES)
+    balanced = logits - np.log(SHARES) + np.log(1 / 3)
+    fitted = fit_temperature(balanced, y_true, prior_shift(y_true, [1 / 3] * 3))
+    assert fitted.apply(balanced).mean(axis=0) == pytest.approx(SHARES, abs=0.02)
+    assert log_loss(y_true, np.log(fitted.apply(balanced))) < log_loss(y_true, balanced)
+
+
+def test_helps_on_fresh_pictures() -> None:
+    """Few pictures to fit on, logits four times too large, as after fine-tuning on a small set."""
+    for seed in range(10):
+        y_true, logits = world(seed, 60, SHARES)
+        fitted = fit_temperature(4 * logits, y_true, np.zeros(3))
+        fresh_true, fresh = world(1000 + seed, 2000, SHARES)
+        truth, uncalibrated = log_loss(fresh_true, fresh), log_loss(fresh_true, 4 * fresh)
+        assert log_loss(fresh_true, 4 * fresh / fitted.temperature) - truth < 0.25 * (uncalibrated - truth)
+
+
+def test_predictions_without_error_do_not_become_certain() -> None:
+    y_true = np.arange(40) % 2
+    fitted = fit_temperature(10 * np.eye(2)[y_true], y_true, np.zeros(2))
+    assert fitted.apply([[10.0, 0.0]])[0, 0] == pytest.approx(1 - 0.5 / 41, abs=1e-3)
+
+
+def test_logits_without_any_information_give_the_shares() -> None:
+    y_true = np.array([0, 0, 0, 1])
+    fitted = fit_temperature(np.zeros((4, 2)), y_true, np.zeros(2))
+    assert fitted.apply([[0.0, 0.0]])[0] == pytest.approx([0.5, 0.5])
+
+
+def test_repeats_are_stacked_and_missing_rows_left_out() -> None:
+    y_true, logits = world(3, 300, SHARES)
+    other = world(4, 300, SHARES)[1] * 2
+    flat = fit_temperature(logits, y_true, np.zeros(3))
+    assert fit_temperature([logits, logits], y_true, np.zeros(3)).temperature == pytest.approx(flat.temperature)
+    missing = np.stack([logits, np.full_like(other, np.nan)])
+    assert fit_temperature(missing, y_true, np.zeros(3)).temperature == pytest.approx(flat.temperature)
+
+
+def test_nothing_predicted_is_refused() -> None:
+    with pytest.raises(ValueError, match="without NaN"):
+        fit_temperature([[np.nan, np.nan]], [0], [0.0, 0.0])
+
+
+def test_shift_is_zero_for_true_shares_and_finite_for_absent_classes() -> None:
+    assert prior_shift([0, 0, 1, 1], [0.5, 0.5]) == pytest.approx([0, 0])
+    assert np.isfinite(prior_shift([0, 0, 1, 1], [1.0, 0.0, 0.0])).all()
+
+
+def test_numbers_are_applied_as_the_contract_says() -> None:
+    calibration = Calibration(2.0, (0.0, 1.0))
+    assert calibration.to_json() == {"temperature": 2.0, "bias": [0.0, 1.0]}
+    assert calibration.apply([[1.0, 2.0]]) == pytest.approx(softmax([[0.5, 1.5]]))
