@@ -46,10 +46,15 @@ class RunLog:
         self.update(task={"name": task, "done": done, "total": total})
         self._inner.track(task, done, total)
 
+    @property
+    def due(self) -> bool:
+        """Whether the last writing is 2 s old; what is costly to find out is asked for only then."""
+        return time.monotonic() - self._written >= _EVERY_S
+
     def update(self, *, now: bool = False, **values: Any) -> None:
-        """Change fields of the status; written if the last writing is 2 s old, or `now`."""
+        """Change fields of the status; written if it is due, or `now`."""
         self._state.update(values)
-        if now or time.monotonic() - self._written >= _EVERY_S:
+        if now or self.due:
             self._written = time.monotonic()
             write_json(self._folder / "status.json", {**self._state, "updated": _now()}, durable=False)
 

@@ -126,7 +126,7 @@ def search_question(
         log,
         deadline=deadline,
         should_stop=interruption.requested,
-        on_change=lambda loop: log.update(**_status(loop, deadline)),
+        on_change=lambda loop: log.update(**_status(loop, deadline)) if log.due else None,
     )
     loop.run()
     interruption.check()

