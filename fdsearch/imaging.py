@@ -166,9 +166,8 @@ def read(path: Path) -> bytes:
         with path.open("rb") as stream:
             return read_capped(stream)
     except OSError as error:
-        raise PictureError(
-            error.strerror or str(error), "a readable file", "check the path and its permissions"
-        ) from error
+        fix = "check the path and its permissions"
+        raise PictureError(error.strerror or str(error), "a readable file", fix) from error
 
 
 def read_capped(stream: BinaryIO) -> bytes:
@@ -189,9 +188,8 @@ def extension_note(filename: str, picture_format: str) -> str | None:
     >>> extension_note("lot7/a.JPG", "JPEG")
     """
     suffix = Path(filename).suffix.lower()
-    if suffix in FORMATS[picture_format]:
-        return None
-    return f"named {suffix or 'without extension'}, is {picture_format}"
+    known = suffix in FORMATS[picture_format]
+    return None if known else f"named {suffix or 'without extension'}, is {picture_format}"
 
 
 def resize(pixels: Gray, size: int, policy: str) -> Gray:

@@ -20,6 +20,10 @@ class Workspace:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    def audit(self, name: str) -> Path:
+        """Folder of what an audit writes."""
+        return self.root / "audits" / name
+
     @property
     def pixels(self) -> Path:
         return self.root / "cache" / "pixels"

@@ -67,26 +67,34 @@ class Inspection:
 
 
 def inspect_folder(folder: Path) -> Inspection:
-    """Find the pictures and labels of a folder.
+    """Find the pictures and labels of a folder, or of one CSV in it.
 
     A CSV that names existing pictures goes before subfolders. Of several, the one with most rows and a label counts.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder, or a CSV: then that one counts.
 
     Raises
     ------
     DataError
         If there is neither a usable CSV nor two subfolders with pictures; the faults say what was looked at.
     """
-    root = folder.resolve()
+    chosen = folder.resolve() if folder.is_file() else None
+    root = chosen.parent if chosen else folder.resolve()
     if not root.is_dir():
         raise DataError("there is nothing to look at", [Fault(str(folder), "no folder", "a folder", "check the path")])
     faults: list[Fault] = []
     tables = picture_tables(root, faults)
-    labelled = [table for table in tables if label_column(table.others)]
+    labelled = [table for table in tables if label_column(table.others) and chosen in (None, table.path)]
     if labelled:
         # The first of equals: the table nearest to the root, in the order of names.
         best = max(labelled, key=lambda table: len(table.columns[table.filename]))
         return _from_table(root, best, [table for table in tables if table is not best])
     faults += [Fault(str(table.path), "no column of labels", "one", "add labels") for table in tables]
+    if chosen:
+        raise DataError("the table is no manifest", [fault for fault in faults if str(chosen) in fault.where] or faults)
     return _from_folders(root, faults)
 
 

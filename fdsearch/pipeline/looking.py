@@ -51,6 +51,7 @@ def space_samples(spec: StudySpec, n: int) -> dict[str, Any]:
     """Draw configurations from a study's space as trials would."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = resolve_space(spec.space, Silent())
     study: optuna.Study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=spec.search.random_state))
     configs = []
@@ -80,7 +81,7 @@ def audit(target: str, root: Path, progress: Progress | None = None) -> dict[str
     workspace = Workspace(root.resolve())
     report = audit_data(data, PixelStore(workspace.pixels), progress or Silent())
     rows = [(csv_cell(row["filename"]), csv_cell(row["group"]), str(row["confidence"])) for row in report.pop("groups")]
-    file = workspace.run(name) / "groups.csv"
+    file = workspace.audit(name) / "groups.csv"
     write_atomic(file, csv_bytes(["filename", "group", "confidence"], rows))
     return {**report, "groups_csv": str(file)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,10 @@ def train(
     question = open_question(spec, root, plugins, progress)
     params = {**_start(question, trial), **(overrides or {})}
     config = TrialConfig.from_params(params)
-    question.dataset.decode([(config.image_size, config.resize)], progress)
-    executor: Executor = InProcess() if in_process else Supervisor()
+    # An override may ask for a size that no trial of the space has.
+    sizes = question.dataset.decode([(config.image_size, config.resize)], progress)
+    question = replace(question, maker=replace(question.maker, pixels=sizes))
+    executor: Executor = InProcess() if in_process else Supervisor(log=_log(question))
     with executor:  # type: ignore[attr-defined]
         results = run_folds(question, config, executor, progress)
     rows = np.concatenate([fold.validation for fold in question.partition.folds])
@@ -130,3 +133,8 @@ def _start(question: Question, trial: int | None) -> dict[str, Value]:
             return question.space.complete(trials[trial].params)
     expected = f"a trial of this study ({len(known)} so far)"
     raise ConfigError("no such trial", [Fault("--trial", str(trial), expected, "see `fdsearch report`")])
+
+
+def _log(question: Question) -> Path:
+    question.folder.mkdir(parents=True, exist_ok=True)
+    return question.folder / "workers.txt"

@@ -1,0 +1,45 @@
+# What one types to work on fdsearch; `make help` lists it. Every target makes its own environment in .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check bench docs system clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Made again when a dependency changes; an interrupted install leaves no stamp and is repeated.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; choose one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "try 'sudo make system' first" >&2; exit 7; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## generate pictures and run the whole pipeline on them (minutes)
+	$(BIN)/fdsearch demo
+
+test: $(INSTALLED) ## run the tests and the examples in the documentation (minutes)
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## run the tests that take long (all but those that need a GPU)
+	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+check: $(INSTALLED) ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## run the benchmarks; each prints one JSON line last
+	@set -e; for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file"; done
+
+docs: $(INSTALLED) ## write docs/commands.md from the help of the commands
+	$(BIN)/typer fdsearch.cli.app utils docs --name fdsearch --title Commands --output docs/commands.md
+
+system: ## install the Debian packages that a bare machine lacks (as root)
+	apt-get update
+	apt-get install --yes --no-install-recommends chromium git make python3-venv
+
+clean: ## remove the environment and what tools left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

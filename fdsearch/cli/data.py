@@ -1,0 +1,63 @@
+"""The group ``fdsearch data``: audit pictures, fetch public sets, generate ribbon-bond pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fdsearch import pipeline
+from fdsearch.cli import show
+from fdsearch.cli.command import Call, Document, command
+
+group = typer.Typer(name="data", help="Check, fetch and generate pictures.", no_args_is_help=True)
+
+
+def audit(
+    call: Call,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="STUDY or MANIFEST", help="A study, a CSV, or a folder with one subfolder per class."),
+    ],
+) -> Document:
+    """Count, and look for faults, duplicates, groups, shortcuts and suspicious labels. Findings exit 0."""
+    return pipeline.audit(target, call.root, call.progress)
+
+
+def fetch(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A public set: magnetic_tile or pistons.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Copy from this folder instead of the network.", show_default=False),
+    ] = None,
+) -> Document:
+    """Fetch a public set into $FDSEARCH_DATA (default ROOT/data) and check every byte of it."""
+    from fdsearch.data.download import fetch as download
+
+    places = Path(os.environ.get("FDSEARCH_DATA") or call.root / "data").absolute()
+    return {"path": str(download(name, places / name, from_folder=source))}
+
+
+def synthesize(
+    call: Call,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    profile: Annotated[
+        str, typer.Option("--profile", help="Which classes and how many: demo, balanced or valeo.")
+    ] = "demo",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same pictures.")] = 0,
+    size: Annotated[int, typer.Option("--size", min=32, max=2048, help="Smaller side of most pictures, pixels.")] = 256,
+) -> Document:
+    """Generate ribbon-bond pictures with exact ground truth."""
+    from fdsearch.data.synthetic import synthesize as draw
+
+    return draw(out.absolute(), profile, seed, size, call.progress)
+
+
+command(group, "audit", example="fdsearch data audit labels.csv", show=show.audit)(audit)
+command(group, "fetch", example="fdsearch data fetch pistons --from downloads/pistons", show=show.facts)(fetch)
+command(group, "synthesize", example="fdsearch data synthesize pictures --profile demo --seed 7", show=show.facts)(
+    synthesize
+)

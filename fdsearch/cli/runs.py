@@ -1,0 +1,150 @@
+"""Commands that work on a study: run, search, select, train, and what they leave (status, stop, logs, report)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fdsearch import pipeline
+from fdsearch.cli import show
+from fdsearch.cli.arguments import OptionalStudy, Plugins, Study, assignments, plugin_files, resolve
+from fdsearch.cli.command import Call, Document, command
+from fdsearch.errors import ConfigError, ConflictError, Fault
+
+Fresh = Annotated[bool, typer.Option("--fresh", help="Move a run of this name aside and start anew.")]
+Promote = Annotated[bool, typer.Option("--promote", help="Let a candidate whose gates hold become champion.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    command(app, "run", example="fdsearch run studies/magnetic_tile.yaml", show=show.run)(run)
+    command(app, "search", example="fdsearch search magnetic_tile --json", show=show.search)(search)
+    command(app, "select", example="fdsearch select magnetic_tile", show=show.run)(select)
+    command(app, "train", example="fdsearch train demo --set phases=head_tail --set epochs=8", show=show.train)(train)
+    command(app, "status", example="fdsearch status", show=show.status)(status)
+    command(app, "stop", example="fdsearch stop magnetic_tile", show=show.status)(stop)
+    command(app, "logs", example="fdsearch logs magnetic_tile", show=show.logs)(logs)
+    command(app, "space", example="fdsearch space demo --sample 5", show=show.configs)(space)
+    command(app, "dashboard", example="fdsearch dashboard magnetic_tile", show=show.facts)(dashboard)
+    command(app, "report", example="fdsearch report magnetic_tile", show=show.facts)(report)
+
+
+def run(
+    call: Call,
+    study: Study,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; train nothing.")] = False,
+    fresh: Fresh = False,
+    promote: Promote = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on in the background; `fdsearch status` follows it.")
+    ] = False,
+    plugin: Plugins = None,
+) -> Document:
+    """Search, compare, refit, open the holdout and register: the main job. Continues where it stopped."""
+    if dry_run and detach:
+        raise ConfigError(
+            "two ways to run", [Fault("fdsearch run", "--dry-run and --detach", "one of them", "drop one")]
+        )
+    plugins = plugin_files(plugin)
+    spec = resolve(study, call.root)
+    if dry_run:
+        return pipeline.plan(spec, call.root, plugins)
+    if detach:
+        from fdsearch.cli.detach import start
+
+        flags = [name for name, given in (("--fresh", fresh), ("--promote", promote)) if given]
+        return start(study, spec.name, call.root, [*flags, *(f"--plugin={file}" for file in plugins)])
+    return pipeline.run(spec, call.root, fresh=fresh, promote=promote, plugins=plugins, progress=call.progress)
+
+
+def search(call: Call, study: Study, fresh: Fresh = False, plugin: Plugins = None) -> Document:
+    """Search alone: trials until their number or the budget is reached."""
+    spec = resolve(study, call.root)
+    return pipeline.search(spec, call.root, fresh=fresh, plugins=plugin_files(plugin), progress=call.progress)
+
+
+def select(call: Call, study: Study, promote: Promote = False, plugin: Plugins = None) -> Document:
+    """The rest of `run` after a search: repeats, comparison, refit, holdout, registration."""
+    spec = resolve(study, call.root)
+    return pipeline.select(spec, call.root, promote=promote, plugins=plugin_files(plugin), progress=call.progress)
+
+
+def train(
+    call: Call,
+    study: Study,
+    trial: Annotated[
+        int | None, typer.Option("--trial", min=0, help="Start from this trial of the search.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one parameter. Repeatable.", show_default=False),
+    ] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Train in this process, for a debugger.")] = False,
+    plugin: Plugins = None,
+) -> Document:
+    """Train one configuration on the study's folds."""
+    values: dict[str, Any] = assignments(overrides)
+    return pipeline.train(
+        resolve(study, call.root),
+        call.root,
+        trial=trial,
+        overrides=values,
+        in_process=in_process,
+        plugins=plugin_files(plugin),
+        progress=call.progress,
+    )
+
+
+def status(call: Call, study: OptionalStudy = None) -> Document:
+    """Progress, running trials and time left."""
+    return pipeline.status(call.root, study)
+
+
+def stop(call: Call, study: OptionalStudy = None) -> Document:
+    """Ask a running study to save its state and end."""
+    return pipeline.stop(call.root, study)
+
+
+def logs(call: Call, study: OptionalStudy = None) -> Document:
+    """Print the log of a study."""
+    names = [study] if study else [entry["study"] for entry in pipeline.status(call.root)["studies"]]
+    return {"studies": [_log(name, pipeline.logs(call.root, name)) for name in names]}
+
+
+def _log(name: str, path: Path) -> dict[str, Any]:
+    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    return {"study": name, "log": str(path), "lines": text.splitlines()}
+
+
+def space(
+    call: Call,
+    study: Study,
+    sample: Annotated[int, typer.Option("--sample", min=1, max=10_000, help="How many configurations.")] = 5,
+) -> Document:
+    """Draw example configurations from a study's search space, resolved as they would be trained."""
+    return pipeline.space_samples(resolve(study, call.root), sample)
+
+
+def dashboard(
+    call: Call,
+    study: Study,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 8080,
+) -> None:
+    """Show the search in optuna-dashboard, on this machine only, until interrupted."""
+    pipeline.load_study(study, call.root)  # a wrong name is an answer, not a page of errors in a browser
+    try:
+        free = pipeline.free_port(port)
+    except OSError as error:
+        fault = Fault(f"port {port}", error.strerror or str(error), "a free port", "give --port another number, or 0")
+        raise ConflictError("the port cannot be used", [fault]) from error
+    call.emit({"url": f"http://127.0.0.1:{free}/dashboard"})
+    pipeline.dashboard(study, call.root, free)
+
+
+def report(call: Call, study: Study) -> Document:
+    """Write one self-contained HTML page about a run."""
+    return {"report": str(pipeline.write_report(study, call.root))}

@@ -1,0 +1,1 @@
+"""One self-contained HTML page from plain tables; knows neither studies nor the registry."""

@@ -1,0 +1,110 @@
+"""Curves as SVG data URIs: the pictures of the report.
+
+Figures hold numbers and our own words only, never a label of the user: text of theirs would meet matplotlib's formula
+parser and its fonts. Drawn without pyplot, which keeps a global list of figures and may open a window.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = (("loss", "val_loss", "loss"), ("accuracy", "val_accuracy", "accuracy"), (None, "val_macro_f1", "macro F1"))
+"""The panels of the learning curves: training key, validation key, title."""
+
+TRAIN, VALIDATION, BEST = "#8a94a6", "#0b5cad", "#b3261e"
+
+
+def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
+    """Draw loss, accuracy and macro F1 over the epochs, one thin line per fold.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of mapping
+        Fold name to epochs; values that are missing or None leave a gap.
+
+    Returns
+    -------
+    str or None
+        A data URI; None where no fold has an epoch (a probe has none).
+    """
+    folds = [rows for rows in curves.values() if rows]
+    if not folds:
+        return None
+    figure = _figure(width=10.5, height=3.1)
+    for index, (train, validation, title) in enumerate(PANELS):
+        axes = figure.add_subplot(1, len(PANELS), index + 1)
+        drawn = {"training": False, "validation": False}
+        for rows in folds:
+            for key, color, name in ((train, TRAIN, "training"), (validation, VALIDATION, "validation")):
+                drawn[name] |= _line(axes, rows, key, color, None if drawn[name] else name)
+        _tidy(axes, title, "epoch")
+        if title != "loss":
+            axes.set_ylim(0, 1.03)
+        if any(drawn.values()):
+            axes.legend(frameon=False, fontsize=8)
+    return _data_uri(figure)
+
+
+def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
+    """Draw the value of each trial, in the order of their numbers, and the best so far; None where none has a value."""
+    points = [(trial["number"], trial["value"]) for trial in trials if trial.get("value") is not None]
+    if not points:
+        return None
+    numbers, values = zip(*points, strict=True)
+    figure = _figure(width=10.5, height=2.8)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.scatter(numbers, values, s=22, c=VALIDATION, label="complete trial")
+    axes.step(numbers, list(accumulate(values, max)), where="post", color=BEST, linewidth=1.2, label="best so far")
+    _tidy(axes, "", "trial")
+    axes.set_ylabel("macro F1 of the trial")
+    axes.legend(frameon=False, fontsize=8)
+    return _data_uri(figure)
+
+
+def _line(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str | None, color: str, label: str | None) -> bool:
+    values = [None if key is None else row.get(key) for row in rows]
+    if all(value is None for value in values):
+        return False
+    numbers = [float("nan") if value is None else float(value) for value in values]
+    # A dot for each epoch, because a curve of one epoch is otherwise invisible.
+    axes.plot(
+        [row["epoch"] + 1 for row in rows], numbers, color=color, linewidth=1, marker=".", markersize=3, label=label
+    )
+    return True
+
+
+def _tidy(axes: Axes, title: str, below: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(below, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#e3e6ea", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _data_uri(figure: Figure) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.BytesIO()
+    # A fixed salt and no date: equal numbers give equal bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "fdsearch", "svg.fonttype": "path"}):
+        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

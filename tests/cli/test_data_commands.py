@@ -1,0 +1,81 @@
+"""From no picture to a study that can be run, through the commands, on real files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fdsearch.__main__ import main
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> dict[str, Any]:
+    """Run a command with ``--json`` and return its document; stdout must hold nothing else."""
+    assert main([*map(str, arguments), "--json"]) == code
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_from_generated_pictures_to_an_audited_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, pictures, study = tmp_path / "root", tmp_path / "pictures", tmp_path / "new" / "bonds.yaml"
+    made = call(capsys, "data", "synthesize", pictures, "--size", 32, "--seed", 3, "--root", root)
+    assert made["path"] == str(pictures) and made["n"] == sum(made["classes"].values())
+
+    begun = call(capsys, "init", pictures, "--out", study, "--root", root)
+    assert begun["study_file"] == str(study)
+    assert (begun["n"], begun["classes"], begun["group"]) == (made["n"], made["classes"], "part")
+
+    again = call(capsys, "init", pictures, "--out", study, "--root", root, code=6)
+    assert again["error"]["faults"][0]["where"] == str(study)
+
+    audited = call(capsys, "data", "audit", study, "--root", root)
+    assert (audited["n"], audited["classes"], audited["problems"]) == (made["n"], made["classes"], [])
+    assert len(Path(audited["groups_csv"]).read_text().splitlines()) == made["n"] + 1
+
+    drawn = call(capsys, "space", study, "--sample", 3, "--root", root)
+    assert len(drawn["configs"]) == 3
+
+
+def test_findings_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "labels.csv").write_text("filename,label\nnone.png,a\n../out.png,b\n")
+    (tmp_path / "study.yaml").write_text("name: bad\ndata: {manifest: labels.csv, label: label}\nspace: quick\n")
+    found = call(capsys, "data", "audit", tmp_path / "study.yaml", "--root", tmp_path / "root", code=0)
+    assert len(found["problems"]) >= 2
+    assert all(set(problem) >= {"where", "got", "expected", "fix"} for problem in found["problems"])
+
+
+def test_a_bare_table_and_a_bare_folder_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = call(capsys, "data", "synthesize", tmp_path / "pictures", "--size", 32, "--root", tmp_path)
+    for target in (tmp_path / "pictures", tmp_path / "pictures" / "labels.csv"):
+        assert call(capsys, "data", "audit", target, "--root", tmp_path)["n"] == made["n"]
+
+
+def test_a_public_set_comes_from_a_folder(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FDSEARCH_DATA", raising=False)
+    fetched = call(capsys, "data", "fetch", "pistons", "--from", shared_data, "--root", tmp_path)
+    assert fetched == {"path": str(tmp_path / "data" / "pistons")}
+    monkeypatch.setenv("FDSEARCH_DATA", str(tmp_path / "elsewhere"))
+    fetched = call(capsys, "data", "fetch", "pistons", "--from", shared_data, "--root", tmp_path)
+    assert fetched == {"path": str(tmp_path / "elsewhere" / "pistons")}
+
+
+def test_weights_are_copied_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetched = call(capsys, "models", "fetch", "efficientnet_lite0", "--to", tmp_path / "weights")
+    assert Path(fetched["path"]).parent == tmp_path / "weights" and Path(fetched["path"]).is_file()
+
+
+def test_unknown_names_offer_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("data", "fetch", "piston"), ("models", "fetch", "inception"), ("run", "pistns")):
+        error = call(capsys, *arguments, "--root", tmp_path, code=2)["error"]
+        assert "did you mean" in error["faults"][0]["fix"]
+
+
+@pytest.mark.slow
+def test_models_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in call(capsys, "models", "list")["models"]}
+    assert rows["s_cnn_01"]["parameters"] == 89_719_878
+    assert all(set(row) >= {"name", "parameters", "input_size", "weights"} for row in rows.values())

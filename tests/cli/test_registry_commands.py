@@ -1,0 +1,146 @@
+"""A registered model through the commands: listed, promoted, asked, verified, and refused once a byte differs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdsearch.__main__ import main
+from fdsearch.registry.draft import Draft
+from fdsearch.registry.store import Registry
+from fdsearch.serving.contract import Contract
+from fdsearch.workspace import Workspace
+
+SIZE = 16
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def model_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    pictures = keras.Input((SIZE, SIZE, 1), dtype="uint8", name="pictures")
+    x = keras.layers.Rescaling(1 / 255.0, name="preprocessing")(pictures)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    keras.Model(pictures, keras.layers.Dense(2, name="logits")(x)).save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def root(tmp_path: Path, model_bytes: bytes) -> Path:
+    """A root whose registry holds two versions of ``tiles`` and no champion."""
+    for number in (1, 2):
+        draft = tmp_path / f"draft-{number}"
+        draft.mkdir()
+        (draft / "model.keras").write_bytes(model_bytes)
+        Contract.model_validate(
+            {
+                "input": {"size": SIZE, "resize": "stretch"},
+                "classes": ["crack", "free"],
+                "pass_classes": ["free"],
+                "calibration": {"temperature": 1.0, "bias": [0.0, 0.0]},
+                "decision": {"pass_threshold": 0.6, "unit": "group", "n_defective": 30},
+            }
+        ).write(draft / "contract.json")
+        (draft / "card.md").write_text("# Model card\n")
+        (draft / "metrics.json").write_text("{}")
+        np.savez(draft / "oof.npz", logits=np.zeros((1, 2), np.float32))
+        Registry(Workspace(tmp_path).registry).register("tiles", Draft(draft), "test")
+    return tmp_path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("lot1_a", "lot1_b", "lot2_a"):
+        Image.fromarray(rng.integers(0, 256, (20, 30), dtype=np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def run(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object, code: int = 0) -> str:
+        assert main([*map(str, arguments), "--root", str(root)]) == code
+        return capsys.readouterr().out
+
+    return run
+
+
+def promote(run: Run, version: int) -> dict[str, Any]:
+    arguments = ("registry", "promote", f"tiles:{version}", "--by", "A. Weber", "--reason", "better", "--json")
+    document: dict[str, Any] = json.loads(run(*arguments))
+    return document
+
+
+def test_a_version_becomes_champion_and_says_why(run: Run) -> None:
+    [before] = json.loads(run("registry", "list", "--json"))["models"]
+    assert (before["versions"], before["champion"], before["challenger"]) == ([1, 2], None, None)
+    assert promote(run, 2)["previous"] is None
+    assert promote(run, 1) == {"name": "tiles", "version": 1, "previous": 2, "generation": 2}
+    [after] = json.loads(run("registry", "list", "--json"))["models"]
+    assert after["champion"] == 1
+    shown = json.loads(run("registry", "show", "tiles", "--json"))
+    assert shown["version"] == 1 and shown["aliases"] == ["champion"]
+    assert [event["by"] for event in shown["events"] if event["kind"] == "promoted"] == ["A. Weber"]
+    assert "tiles" in run("registry", "list") and "better" in run("registry", "show", "tiles:1")
+
+
+def test_a_promotion_needs_a_name_and_a_reason(run: Run) -> None:
+    run("registry", "promote", "tiles:1", "--by", "", "--reason", "better", code=2)
+    run("registry", "promote", "tiles:9", "--by", "me", "--reason", "better", code=2)
+    run("registry", "promote", "tiles@challenger", "--by", "me", "--reason", "better", code=2)
+
+
+def test_pictures_are_predicted_alike_as_csv_and_json(run: Run, pictures: Path) -> None:
+    promote(run, 1)
+    predictions = json.loads(run("predict", "tiles", pictures, "--json"))["predictions"]
+    assert [Path(row["filename"]).name for row in predictions] == ["lot1_a.png", "lot1_b.png", "lot2_a.png"]
+    assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-6 for row in predictions)
+    assert all(row["decision"] in ("pass", "reject", "review") for row in predictions)
+    rows = list(csv.DictReader(io.StringIO(run("predict", "tiles", pictures))))
+    assert [(row["filename"], row["label"], row["decision"]) for row in rows] == [
+        (row["filename"], row["label"], row["decision"]) for row in predictions
+    ]
+    assert [float(row["crack"]) for row in rows] == pytest.approx(
+        [row["probabilities"]["crack"] for row in predictions], abs=1e-6
+    )
+
+
+def test_pictures_of_a_part_share_its_decision(run: Run, pictures: Path) -> None:
+    promote(run, 1)
+    arguments = ("predict", "tiles", pictures, "--group", r"(lot\d+)_", "--json")
+    first, second, _ = json.loads(run(*arguments))["predictions"]
+    assert first["decision"] == second["decision"]
+
+
+def test_unreadable_pictures_are_all_named(run: Run, pictures: Path) -> None:
+    promote(run, 1)
+    (pictures / "lot1_a.png").write_bytes(b"")
+    (pictures / "lot2_a.png").write_bytes(b"no picture")
+    error = json.loads(run("predict", "tiles", pictures, "--json", code=3))["error"]
+    assert [Path(fault["where"]).name for fault in error["faults"]] == ["lot1_a.png", "lot2_a.png"]
+
+
+def test_a_changed_byte_is_found_and_nothing_is_predicted(run: Run, root: Path, pictures: Path) -> None:
+    promote(run, 1)
+    assert json.loads(run("registry", "verify", "--json"))["versions"] == 2
+    model = next((root / "registry" / "tiles").rglob("0001/model.keras"))
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.chmod(0o640)
+    model.write_bytes(content)
+    error = json.loads(run("registry", "verify", "--json", code=5))["error"]
+    assert any("model.keras" in fault["where"] for fault in error["faults"])
+    run("predict", "tiles", pictures, code=5)
