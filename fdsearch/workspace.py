@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "audits" / name
 
     @property
+    def generated(self) -> Path:
+        """Pictures that fdsearch made itself."""
+        return self.root / "generated"
+
+    @property
     def pixels(self) -> Path:
         return self.root / "cache" / "pixels"
 

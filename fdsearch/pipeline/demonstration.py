@@ -9,6 +9,7 @@ from fdsearch.data.synthetic import synthesize
 from fdsearch.pipeline.full_run import run
 from fdsearch.pipeline.studies import resolve_study
 from fdsearch.progress import Progress, Silent
+from fdsearch.workspace import Workspace
 
 _SEED = 7
 
@@ -22,7 +23,6 @@ def demo(root: Path, progress: Progress | None = None) -> dict[str, Any]:
         As `run`.
     """
     progress = progress or Silent()
-    pictures = root.resolve() / "generated" / "demo"
-    if not (pictures / "labels.csv").is_file():
-        synthesize(pictures, "demo", _SEED, progress=progress)
-    return run(resolve_study("demo", root, data_root=pictures.parent), root, progress=progress)
+    # Nothing is done where the same pictures lie already; an interrupted generation is repeated.
+    synthesize(Workspace(root.resolve()).generated / "demo", "demo", _SEED, progress=progress)
+    return run(resolve_study("demo", root), root, progress=progress)

@@ -20,13 +20,14 @@ def resolve_study(ref: str, root: Path, data_root: Path | None = None) -> StudyS
         A YAML file, the name of a run under `root`, or the name of a shipped study.
     root : Path
     data_root : Path, optional
-        Second place for the study's relative paths.
+        Second place for the study's relative paths; default where `demo` generates its pictures.
 
     Raises
     ------
     ConfigError
         If nothing of that name exists, or the study has faults.
     """
+    data_root = data_root or Workspace(root.resolve()).generated
     if ref.endswith((".yaml", ".yml")) or Path(ref).is_file():
         return load_study(Path(ref), data_root=data_root)
     runs, ours = Workspace(root).runs, shipped("studies")

@@ -1,0 +1,199 @@
+"""One built model with its compiled functions, kept for the next jobs of the same process.
+
+Building and tracing a backbone costs seconds, a fold of a head one second: the folds and repeats of a configuration
+share the model, and each job gets weights as if it had built the model itself under its own seed. `trainer` borrows
+networks from `borrow`; `phases` and `probe` run them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsearch.errors import ResourceError
+from fdsearch.files import digest_file, digest_json
+from fdsearch.layers import LOGITS
+from fdsearch.training.features import Shape
+from fdsearch.training.probe import Head
+from fdsearch.training.steps import Forward, TrainStep, make_forward
+from fdsearch.training.stopping import Weights
+from fdsearch.trial import Phase, TrialConfig
+
+if TYPE_CHECKING:
+    import keras
+
+KEPT = 2
+"""Networks kept per process: a search alternates between few sizes, and each costs up to a gigabyte."""
+
+CHUNK_BYTES = 1 << 24
+MAX_CHUNK = 256
+"""A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
+
+_BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "dropout", "custom")
+"""Fields of a configuration that decide what `build_model` builds."""
+
+_kept: OrderedDict[str, Network] = OrderedDict()
+
+
+class Network:
+    """A model and what was compiled for it.
+
+    Parameters
+    ----------
+    config : TrialConfig
+    n_classes : int
+    """
+
+    def __init__(self, config: TrialConfig, n_classes: int) -> None:
+        from fdsearch.models.builders import build_model
+        from fdsearch.models.weights import weights_digest
+
+        self.model: keras.Model = build_model(config, n_classes)
+        self.weights_digest: str | None = weights_digest(config.backbone, config.weights)
+        """Names the pretrained weights; None where all weights are drawn at random, by the seed."""
+        self.n_classes = n_classes
+        self._built_for = config
+        self._pretrained = self.model.get_weights() if self.weights_digest else None
+        self._halves: dict[str, tuple[Any, Any]] = {}
+        self._forwards: dict[str | None, Forward] = {}
+        self._steps: dict[Any, TrainStep] = {}
+        self._steps_config = ""
+
+    @property
+    def n_parameters(self) -> int:
+        return int(self.model.count_params())
+
+    @property
+    def cut_names(self) -> tuple[str, ...]:
+        """Where the model can be cut, from the pictures to the head."""
+        from fdsearch.models.graph import cut_points
+
+        return tuple(cut.name for cut in cut_points(self.model))
+
+    def reset(self, seed: int) -> None:
+        """Give the model the weights a newly built one would have under a seed.
+
+        Pretrained weights come from the copy taken when it was built and only the head is drawn; networks without are
+        drawn as a whole, by building a second one. Random layers (dropout) start again too.
+        """
+        import keras
+
+        from fdsearch.models.builders import build_model
+
+        keras.utils.set_random_seed(seed)
+        if self._pretrained is None:
+            self.model.set_weights(build_model(self._built_for, self.n_classes).get_weights())
+        else:
+            self.model.set_weights(self._pretrained)
+            shape = self.model.get_layer(LOGITS).kernel.shape
+            kernel = keras.initializers.GlorotUniform(seed=seed)(shape)
+            self.set_head(Head(np.asarray(kernel), np.zeros(shape[-1], np.float32)))
+        for index, layer in enumerate(self.model.layers):
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                generator.state.assign(np.array([seed % 2**32, index], np.uint32).astype(generator.state.dtype))
+
+    def set_head(self, head: Head) -> None:
+        self.model.get_layer(LOGITS).set_weights([head.kernel, head.bias])
+
+    def weights(self) -> Weights:
+        """A copy of all weights."""
+        return self.model.get_weights()  # type: ignore[no-any-return]
+
+    def set_trainable(self, phase: Phase, batch_norm: str) -> str:
+        """Open a phase's layers; the deepest layer before all of them, as `models.graph.set_trainable` gives it."""
+        from fdsearch.models.graph import set_trainable
+
+        return set_trainable(self.model, phase, batch_norm)
+
+    def shape(self, cut: str) -> Shape:
+        """Shape of a cut's activation for one picture."""
+        return tuple(self._split(cut)[0].outputs[0].shape[1:])
+
+    def step(self, config: TrialConfig, cut: str, *, stored: bool) -> TrainStep:
+        """The training step behind a cut, for the layers that are trainable now; its optimizer is fresh.
+
+        Parameters
+        ----------
+        config : TrialConfig
+        cut : str
+            Place up to which everything is frozen, one of `models.graph.cut_points`.
+        stored : bool
+            Whether the activations of `cut` are the input, or the pictures.
+        """
+        digest = digest_json(config.to_json())
+        if digest != self._steps_config:
+            # A step is traced for one configuration (loss, optimizer, augmentation): the last one's are of no use.
+            self._steps, self._steps_config = {}, digest
+        prefix, tail = self._split(cut)
+        key = (cut, stored, tuple(layer.trainable for layer in self.model.layers))
+        if key not in self._steps:
+            self._steps[key] = TrainStep(None if stored else prefix, tail, config, self.n_classes)
+        self._steps[key].restart()
+        return self._steps[key]
+
+    def logits(self, array: NDArray[Any], rows: NDArray[np.int64], start: str | None) -> NDArray[np.float32]:
+        """Logits of some rows of the pictures (`start` None) or of a cut's stored activations, shape (m, n_classes)."""
+        model = self.model if start is None else self._split(start)[1]
+        if start not in self._forwards:
+            self._forwards[start] = make_forward(model)
+        forward = self._forwards[start]
+        parts = [forward(np.asarray(array[chunk])) for chunk in _chunks(rows, array.shape[1:])]
+        return np.concatenate(parts) if parts else np.empty((0, self.n_classes), np.float32)
+
+    def activations(self, pictures: NDArray[np.uint8], cuts: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Activations of cuts for all pictures, in chunks: an array (chunk, ...) per cut."""
+        import keras
+
+        tensors = {cut: self._split(cut)[0].outputs[0] for cut in cuts}
+        forward = make_forward(keras.Model(self.model.inputs, tensors))
+        for chunk in _chunks(np.arange(len(pictures)), pictures.shape[1:]):
+            yield forward(np.asarray(pictures[chunk[0] : chunk[-1] + 1]))  # type: ignore[misc]
+
+    def save(self, path: Path) -> None:
+        """Write the whole model, from raw uint8 pictures to logits, as ``.keras``; whole or not at all.
+
+        Raises
+        ------
+        ResourceError
+            If the disk is full.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.tmp.keras")
+        try:
+            self.model.save(temporary)
+            temporary.replace(path)
+        except OSError as error:
+            raise ResourceError(f"cannot write the model to {path}: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _split(self, cut: str) -> tuple[keras.Model, keras.Model]:
+        from fdsearch.models.graph import split
+
+        if cut not in self._halves:
+            self._halves[cut] = split(self.model, cut)
+        return self._halves[cut]
+
+
+def borrow(config: TrialConfig, n_classes: int, plugins: Sequence[Path]) -> Network:
+    """The process's network for a configuration, built if it is not among the last `KEPT`; `reset` it before use."""
+    fields = config.to_json()
+    key = digest_json([[fields[name] for name in _BUILT_FROM], n_classes, [digest_file(plugin) for plugin in plugins]])
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    while len(_kept) >= KEPT:
+        _kept.popitem(last=False)
+    _kept[key] = Network(config, n_classes)
+    return _kept[key]
+
+
+def _chunks(rows: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int64]]:
+    size = int(np.clip(CHUNK_BYTES // (4 * int(np.prod(shape))), 1, MAX_CHUNK))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdsearch import metrics
+from fdsearch.errors import ConfigError
+from fdsearch.training.job import Refit
+from fdsearch.training.trainer import fit
+from fdsearch.trial import TrialConfig
+
+LITE0 = {"backbone": "efficientnet_lite0"}
+SMALL = {"phases": "full"}
+PROBE = pytest.param({"phases": "probe", **LITE0}, id="probe")
+HEAD_TAIL = pytest.param({"phases": "head_tail", "unfreeze": 0.1, **LITE0}, id="head_tail")
+FULL = pytest.param({**SMALL, "subsample": "balanced", "schedule": "plateau", "loss": "focal"}, id="full")
+RANDOM_PREFIX = pytest.param({"phases": "head_tail", "unfreeze": 0.5}, id="random prefix")
+
+
+def go_on(epoch, row):
+    return True
+
+
+def stored_weights(path):
+    return keras.saving.load_model(path).get_weights()
+
+
+@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL, RANDOM_PREFIX])
+def test_labels_of_the_validation_part_do_not_reach_the_weights(make_job, tmp_path, params):
+    """The acceptance test of the evaluation: whatever stands on the validation rows, the weights are the same."""
+    weights, logits = [], []
+    for turn in range(2):
+        job = make_job(params, save_to=tmp_path / f"{turn}.keras")
+        labels = job.labels.copy()
+        labels[job.validation] = np.roll(labels[job.validation], turn * 3)
+        result = fit(replace(job, labels=labels), go_on)
+        assert result.status == "done"
+        weights.append(stored_weights(tmp_path / f"{turn}.keras"))
+        logits.append(result.logits)
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize("params", [HEAD_TAIL, FULL, RANDOM_PREFIX])
+def test_a_job_does_not_depend_on_what_ran_before_it(make_job, monkeypatch, params):
+    from fdsearch.training import network
+
+    reused = [fit(make_job(params, seed=seed), go_on) for seed in (1, 2, 1)]
+    monkeypatch.setattr(network, "_kept", type(network._kept)())
+    alone = fit(make_job(params, seed=1), go_on)
+    np.testing.assert_array_equal(reused[0].logits, reused[2].logits)
+    np.testing.assert_allclose(reused[0].logits, alone.logits, atol=1e-5)
+    assert not np.array_equal(reused[0].logits, reused[1].logits)
+
+
+@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL])
+def test_saved_model_takes_raw_pictures_and_gives_the_logits(make_job, tmp_path, params):
+    job = make_job(params, save_to=tmp_path / "model.keras")
+    result = fit(job, go_on)
+    model = keras.saving.load_model(job.save_to, safe_mode=True)
+    pictures = np.load(job.pixels)[job.validation]
+    assert model.inputs[0].dtype == "uint8"
+    np.testing.assert_allclose(model.predict(pictures, verbose=0), result.logits, rtol=0.02, atol=0.02)
+    assert result.n_parameters == model.count_params()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_curve_says_what_each_epoch_did(make_job):
+    rows = []
+    job = make_job({"phases": "head_tail", "unfreeze": 0.1, "epochs": 4, "phase_decay": 0.5, **LITE0}, monitor=True)
+    result = fit(job, lambda epoch, row: rows.append((epoch, row)) or True)
+    assert [epoch for epoch, _ in rows] == [0, 1, 2, 3]
+    assert result.curve == tuple(row for _, row in rows)
+    assert [row["phase"] for row in result.curve] == ["head", "tail", "tail", "tail"]
+    assert result.learning_rates == pytest.approx([1e-3, 5e-4, 5e-4, 5e-4])
+    assert (result.epochs, result.phase_epochs) == (4, (0, 1, 3))
+    last = result.curve[-1]
+    truth = job.labels[job.validation]
+    assert last["val_macro_f1"] == metrics.macro_f1(truth, metrics.predict(result.logits), 3)
+    assert last["val_loss"] == metrics.log_loss(truth, result.logits)
+    assert last["val_f1"] == metrics.f1_per_class(truth, metrics.predict(result.logits), 3).tolist()
+    assert {"accuracy", "val_accuracy", "monitor_loss", "monitor_macro_f1", "seconds"} < set(last)
+
+
+def test_a_job_without_validation_rows_is_a_fit_alone(make_job):
+    result = fit(replace(make_job(SMALL), validation=np.empty(0, np.int64)), go_on)
+    assert result.logits.shape == (0, 3)
+    assert not [key for key in result.curve[0] if key.startswith("val_")]
+
+
+def test_training_learns(make_job):
+    result = fit(make_job({**SMALL, "epochs": 25, "learning_rate": 3e-3, "dropout": 0.0}), go_on)
+    assert result.curve[-1]["loss"] < result.curve[0]["loss"] / 3
+    assert result.curve[-1]["accuracy"] > 0.9
+
+
+def test_report_stops_the_job_and_the_last_logits_are_kept(make_job):
+    result = fit(make_job({**SMALL, "epochs": 5}), lambda epoch, row: epoch < 1)
+    assert (result.status, result.epochs, len(result.curve)) == ("stopped", 2, 2)
+    assert result.logits.shape == (8, 3)
+
+
+def test_numbers_that_run_away_are_a_failure(make_job, tmp_path):
+    job = make_job({**SMALL, "optimizer": "sgd", "learning_rate": 10.0, "epochs": 12}, save_to=tmp_path / "m.keras")
+    values = np.load(job.pixels)
+    job = replace(job, labels=np.random.default_rng(0).integers(0, 3, len(values)))
+    result = fit(replace(job, config=replace(job.config, loss="cross_entropy", weight_decay=1.0)), go_on)
+    if result.status == "done":
+        pytest.fail(f"a rate of 10 was expected to run away: {result.curve[-1]}")
+    assert (result.status, result.failure, result.logits) == ("failed", "non_finite", None)
+    assert "lower learning_rate" in result.message
+    assert not job.save_to.exists()
+
+
+@pytest.mark.parametrize("monitor", ["macro_f1", "loss", "both"])
+def test_best_weights_of_the_monitored_rows_are_restored(make_job, monitor):
+    params = {**SMALL, "epochs": 12, "learning_rate": 0.02, "early_stopping": monitor, "patience": 3}
+    job = make_job(params, monitor=True)
+    result = fit(job, go_on)
+    scores = [
+        (-row["monitor_loss"],) if monitor == "loss" else (row["monitor_macro_f1"], -row["monitor_loss"])
+        for row in result.curve
+    ]
+    best = scores.index(max(scores))
+    assert result.epochs == best + 1 == len(result.learning_rates)
+    assert result.curve[best]["val_loss"] == pytest.approx(metrics.log_loss(job.labels[job.validation], result.logits))
+
+
+def test_a_probe_that_no_epoch_improves_is_what_remains(make_job):
+    params = {"phases": "head", "learning_rate": 5.0, "early_stopping": "loss", "patience": 1, "epochs": 4, **LITE0}
+    job = make_job(params, monitor=True)
+    # Every monitored label is wrong, so that the surer the head is, the worse it looks.
+    labels = job.labels.copy()
+    labels[job.monitor] = (labels[job.monitor] + 1) % 3
+    tuned = fit(replace(job, labels=labels), go_on)
+    probe = fit(make_job({"phases": "probe", **LITE0}), go_on)
+    assert (tuned.epochs, tuned.phase_epochs, len(tuned.curve)) == (0, (0, 0), 2)
+    np.testing.assert_allclose(tuned.logits, probe.logits, atol=1e-4)
+
+
+def test_without_early_stopping_monitored_rows_decide_nothing(make_job):
+    watched, alone = (fit(make_job(SMALL, monitor=monitor), go_on) for monitor in (True, False))
+    np.testing.assert_array_equal(watched.logits, alone.logits)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_refit_stops_early_on_the_same_path(make_job, schedule):
+    params = {**SMALL, "epochs": 6, "schedule": schedule}
+    job = make_job(params)
+    whole = fit(job, go_on)
+    part = fit(replace(job, refit=Refit(epochs=4)), go_on)
+    assert [row["loss"] for row in part.curve] == [row["loss"] for row in whole.curve[:4]]
+    assert part.learning_rates == whole.learning_rates[:4]
+
+
+def test_refit_replays_learning_rates_and_phases(make_job):
+    job = make_job({"phases": "head_tail", "unfreeze": 0.1, "epochs": 8, **LITE0})
+    result = fit(replace(job, refit=Refit(3, (0.1, 0.01, 0.001), phase_epochs=(0, 1, 2))), go_on)
+    assert result.learning_rates == pytest.approx((0.1, 0.01, 0.001))
+    assert [row["phase"] for row in result.curve] == ["head", "tail", "tail"]
+
+
+def test_stored_activations_and_pictures_train_alike(make_job, monkeypatch, tmp_path):
+    """A tail behind stored activations is the network with a frozen prefix, up to the rounding to float16."""
+    from fdsearch.training import phases
+
+    params = {"phases": "head_tail", "unfreeze": 0.1, "dropout": 0.0, **LITE0}
+    stored = fit(make_job(params), go_on)
+    monkeypatch.setattr(phases, "affordable", lambda shape, n: False)
+    whole = fit(make_job(params), go_on)
+    np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
+
+
+def test_augmentation_trains_on_pictures_that_vary(make_job):
+    results = [
+        fit(make_job({"phases": "head_tail", "unfreeze": 0.05, "epochs": 2, "augmentation": strength, **LITE0}), go_on)
+        for strength in (0.5, 0.5, 0.0)
+    ]
+    np.testing.assert_array_equal(results[0].logits, results[1].logits)
+    assert not np.allclose(results[0].logits, results[2].logits, atol=1e-3)
+
+
+def test_weighting_and_its_shares(make_job):
+    plain, weighted, balanced = (
+        fit(make_job({"phases": "probe", **LITE0, **change}), go_on).effective_shares
+        for change in (
+            {"class_weighting": 0.0},
+            {"class_weighting": 1.0},
+            {"subsample": "balanced", "class_weighting": 0.0},
+        )
+    )
+    job = make_job({})
+    assert plain == pytest.approx(np.bincount(job.labels[job.train], minlength=3) / len(job.train))
+    assert weighted == pytest.approx([1 / 3] * 3)
+    assert balanced == pytest.approx([1 / 3] * 3)
+
+
+def test_unknown_names_are_refused(make_job):
+    with pytest.raises(ConfigError, match="piston_cnn"):
+        fit(make_job({"backbone": "piston_cn", "phases": "full"}), go_on)
+    with pytest.raises(ConfigError, match="cross_entropy"):
+        fit(make_job({**SMALL, "loss": "cross_entropi"}), go_on)
+
+
+@pytest.mark.slow
+def test_piston_write_up(shared_data, tmp_path):
+    """25 epochs of the write-up's network find 56 of 57 pistons in at least 4 of 5 splits."""
+    import csv
+
+    from sklearn.model_selection import train_test_split
+
+    from fdsearch.training.job import JobMaker
+
+    with (shared_data / "pistons" / "defect_log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    values = [np.asarray(Image.open(shared_data / "pistons" / row["image_path"]).convert("L")) for row in rows]
+    np.save(tmp_path / "80.npy", np.stack(values)[..., None])
+    labels = np.array([int(row["target"]) for row in rows])
+    maker = JobMaker(labels, np.arange(285), 3, {(80, "stretch"): tmp_path / "80.npy"}, "pistons", tmp_path)
+    params = {
+        "backbone": "piston_cnn",
+        "weights": "random",
+        "epochs": 25,
+        "batch_size": 32,
+        "dropout": 0.0,
+        "class_weighting": 0.0,
+    }
+    hits = []
+    for seed in range(5):
+        train, validation = train_test_split(np.arange(285), test_size=57, stratify=labels, random_state=seed)
+        result = fit(maker.job("p", TrialConfig.from_params(params), train, validation, seed=seed), go_on)
+        hits.append(int((metrics.predict(result.logits) == labels[validation]).sum()))
+    assert sum(hit >= 56 for hit in hits) >= 4, hits
