@@ -33,13 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _signals_as_exceptions():
-            code = _run(arguments)
+            code = _run(list(arguments))  # the parser uses up what it is given
             sys.stdout.flush()
             return code
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted; a second failure while Python flushes at exit is avoided.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except SystemExit as ended:  # what rich, which prints the help, makes of a closed pipe
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
     except (Exception, KeyboardInterrupt) as error:
         from fdsearch.cli.errors import report
 

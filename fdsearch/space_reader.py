@@ -104,7 +104,7 @@ def _parse_number(
             faults.append(Fault(f"{where}.{key}", repr(value), expected, "write a number, without quotes"))
     log, step = entry.get("log", False), entry.get("step")
     if not isinstance(log, bool):
-        faults.append(Fault(f"{where}.log", repr(log), "true or false"))
+        faults.append(Fault(f"{where}.log", repr(log), "true or false", "write true or false, without quotes"))
     if len(faults) > known:
         return Distribution(name, "fixed", (None,))
     low, high = entry["low"], entry["high"]

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fdsearch.config import NAME_PATTERN, Frozen, StudySpec
+from fdsearch.config import DataSpec, Frozen, SearchSpec, StudySpec
 from fdsearch.errors import ConfigError, Fault, did_you_mean
 from fdsearch.parameters import PARAMETERS, parameter_faults
 from fdsearch.shipped import shipped
 from fdsearch.space import SearchSpace
 from fdsearch.space_reader import parse_space
 from fdsearch.yaml_reader import read_yaml
+
+_Section = TypeVar("_Section", bound=BaseModel)
 
 
 def load_study(path: Path, *, data_root: Path | None = None) -> StudySpec:
@@ -38,16 +40,23 @@ def load_study(path: Path, *, data_root: Path | None = None) -> StudySpec:
     """
     raw = read_yaml(path)
     if isinstance(raw, dict) and isinstance(raw.get("space"), str):
-        space_file = _space_file(raw["space"], path.parent)
+        space_file = _space_file(raw["space"], path)
         space: Any = read_yaml(space_file)
         return parse_study({**raw, "space": space}, str(path), path.parent, data_root, space_where=f"{space_file}: $")
     return parse_study(raw, str(path), path.parent, data_root)
 
 
-def _space_file(name: str, folder: Path) -> Path:
+def _space_file(name: str, study: Path) -> Path:
     """A path beside the study, or the bare name of a shipped space."""
-    ours = shipped("search_spaces") / f"{name}.yaml"
-    return ours if re.fullmatch(NAME_PATTERN, name) and ours.is_file() else folder / name
+    ours = {file.stem: file for file in shipped("search_spaces").glob("*.yaml")}
+    found = ours.get(name, study.parent / name)
+    if not found.is_file():
+        expected = f"a file beside the study, or a shipped space (no file {found})"
+        raise ConfigError(
+            "the search space cannot be found",
+            [Fault(f"{study}: $.space", repr(name), expected, did_you_mean(name, list(ours)))],
+        )
+    return found
 
 
 def parse_study(
@@ -73,13 +82,22 @@ def parse_study(
         spec = StudySpec.model_validate(values)
     except ValidationError as error:
         faults += [_fault(item, where) for item in error.errors(include_url=False)]
-    if spec is not None:
-        for index, recipe in enumerate(spec.search.enqueue):
-            faults += parameter_faults(recipe.params, f"{where}: $.search.enqueue[{index}].params")
-        spec = _resolve_paths(spec, where, folder, data_root, faults)
+    # Sound sections are looked into even where another one is not.
+    search, data = _alone(SearchSpec, values.get("search", {})), _alone(DataSpec, values.get("data"))
+    for index, recipe in enumerate(search.enqueue if search else ()):
+        faults += parameter_faults(recipe.params, f"{where}: $.search.enqueue[{index}].params")
+    if data is not None:
+        data = _resolve_paths(data, where, folder, data_root, faults)
     if faults or spec is None:
         raise ConfigError("the study has faults", faults)
-    return spec
+    return spec.model_copy(update={"data": data})
+
+
+def _alone(model: type[_Section], section: Any) -> _Section | None:
+    try:
+        return model.model_validate(section)
+    except ValidationError:  # its faults are listed with those of the whole study
+        return None
 
 
 def _space_faults(space: SearchSpace, where: str) -> list[Fault]:
@@ -93,7 +111,7 @@ def _space_faults(space: SearchSpace, where: str) -> list[Fault]:
     return faults
 
 
-def _resolve_paths(spec: StudySpec, where: str, folder: Path, data_root: Path | None, faults: list[Fault]) -> StudySpec:
+def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | None, faults: list[Fault]) -> DataSpec:
     variable = os.environ.get("FDSEARCH_DATA")
     places = [folder, *([data_root] if data_root else []), *([Path(variable)] if variable else [])]
 
@@ -109,7 +127,6 @@ def _resolve_paths(spec: StudySpec, where: str, folder: Path, data_root: Path | 
         faults.append(Fault(f"{where}: $.{key}", str(path), f"an existing path (neither {tried}{hint})", fix))
         return path
 
-    data = spec.data
     manifest = find(data.manifest, "data.manifest")
     default_images = manifest if manifest.is_dir() else manifest.parent
     updates: dict[str, Any] = {
@@ -120,7 +137,7 @@ def _resolve_paths(spec: StudySpec, where: str, folder: Path, data_root: Path | 
         updates["corrections"] = find(data.corrections, "data.corrections")
     if data.group.csv:
         updates["group"] = data.group.model_copy(update={"csv": find(data.group.csv, "data.group.csv")})
-    return spec.model_copy(update={"data": data.model_copy(update=updates)})
+    return data.model_copy(update=updates)
 
 
 def _fault(item: Any, where: str) -> Fault:
@@ -137,7 +154,10 @@ def _fault(item: Any, where: str) -> Fault:
         return Fault(
             place, _short(got), "lower case letters, digits, . _ -, at most 64", "choose a shorter, plain name"
         )
-    return Fault(place, _short(got), item["msg"].removeprefix("Value error, "))
+    fix = "change it, or leave it out where it has a default"
+    if kind == "literal_error":
+        fix = did_you_mean(str(item["input"]), re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+    return Fault(place, _short(got), item["msg"].removeprefix("Value error, "), fix)
 
 
 def _yaml_path(location: tuple[Any, ...]) -> list[Any]:

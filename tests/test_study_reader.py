@@ -116,7 +116,7 @@ def test_all_faults_of_study_space_and_paths_come_at_once(folder: Path) -> None:
         (b"a: \xff", "s.yaml", "UTF-8"),
         (b"? [a, b]\n: 1", "$.?", "plain key"),
         (b"#" * (MAX_BYTES + 1), "s.yaml", "1 MB"),
-        (b"[" * 20000, "s.yaml", ""),
+        (b"[" * 20000, "line 1", "50 levels"),
     ],
 )
 def test_hostile_yaml(text: bytes, where: str, words: str) -> None:
@@ -172,6 +172,9 @@ def test_rules_leave_out_what_does_not_change_a_score(folder: Path) -> None:
 
 def test_bare_names_of_spaces_are_the_shipped_ones(folder: Path) -> None:
     file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(study(space="quikc")))
+    with pytest.raises(ConfigError, match=r"\$\.space.*did you mean quick\?"):
+        load_study(file)
     file.write_text(yaml.safe_dump(study(space="quick")))
     spec: StudySpec = load_study(file)
     assert "unfreeze" in spec.space.names

@@ -12,7 +12,7 @@ from fdsearch import pipeline
 from fdsearch.cli import show
 from fdsearch.cli.command import Call, Document, command
 
-group = typer.Typer(name="data", help="Check, fetch and generate pictures.", no_args_is_help=True)
+group = typer.Typer(name="data", help="Check, fetch and generate pictures.")
 
 
 def audit(

@@ -11,7 +11,7 @@ import typer
 from fdsearch.cli import show
 from fdsearch.cli.command import Call, Document, command
 
-group = typer.Typer(name="models", help="List architectures and fetch pretrained weights.", no_args_is_help=True)
+group = typer.Typer(name="models", help="List architectures and fetch pretrained weights.")
 
 
 def list_models(call: Call) -> Document:

@@ -11,7 +11,7 @@ from fdsearch.cli.arguments import Model
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.workspace import Workspace
 
-group = typer.Typer(name="registry", help="The registry of model versions.", no_args_is_help=True)
+group = typer.Typer(name="registry", help="The registry of model versions.")
 
 
 def list_registry(call: Call) -> Document:

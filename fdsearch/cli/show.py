@@ -84,7 +84,7 @@ def plan(document: Document) -> None:
         line(role, f"{document[role]['n']} pictures of {document[role]['n_groups']} parts")
     line("folds", _cell(document["n_splits"]))
     line("trials", ", ".join([_cell(document["n_trials"]), *(f"first {name}" for name in document["enqueued"])]))
-    line("baseline", _cell(document["baseline"]))
+    line("baseline", _cell(document["baseline"]) or "no point of this space")
     for stage, allowed in (document["budget_s"] or {}).items():
         line("budget", f"{stage.replace('_', ' ')} {seconds(allowed)}")
     for note in document["notes"]:
@@ -173,7 +173,8 @@ def status(document: Document) -> None:
         finished = sum(study.get(key) or 0 for key in ("n_complete", "n_pruned"))
         trials = f"{finished} of {study['n_trials']}" if "n_trials" in study else ""
         task = study.get("task") or {}
-        doing = f"{task['name']} {task['done']}/{task['total']}" if task else study.get("stage")
+        stage = study.get("stage") if study.get("state") == "running" else ""
+        doing = f"{task['name']} {task['done']}/{task['total']}" if task else stage
         left = study.get("time_left_s")
         ending = "stopping" if study.get("stopping") else study.get("state")
         rows.append(

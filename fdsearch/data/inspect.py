@@ -84,7 +84,8 @@ def inspect_folder(folder: Path) -> Inspection:
     chosen = folder.resolve() if folder.is_file() else None
     root = chosen.parent if chosen else folder.resolve()
     if not root.is_dir():
-        raise DataError("there is nothing to look at", [Fault(str(folder), "no folder", "a folder", "check the path")])
+        fault = Fault(str(folder), "no folder and no file", "a folder of pictures, or their CSV", "check the path")
+        raise DataError("there is nothing to look at", [fault])
     faults: list[Fault] = []
     tables = picture_tables(root, faults)
     labelled = [table for table in tables if label_column(table.others) and chosen in (None, table.path)]

@@ -56,7 +56,7 @@ class Partition:
     changes: tuple[str, ...] = ()
 
 
-def assign(dataset: Dataset, split: SplitSpec, path: Path) -> Partition:
+def assign(dataset: Dataset, split: SplitSpec, path: Path, *, remember: bool = True) -> Partition:
     """Give each group its role, remembering those that had one, and make the folds.
 
     A picture is recognised by its bytes, else by the name of its group. A new picture of a known group takes the
@@ -70,6 +70,8 @@ def assign(dataset: Dataset, split: SplitSpec, path: Path) -> Partition:
     split : SplitSpec
     path : Path
         The partition's CSV (content, group, role, first_seen); made if absent, rewritten if something was added.
+    remember : bool
+        False writes nothing: the roles are those a later call would give.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def assign(dataset: Dataset, split: SplitSpec, path: Path) -> Partition:
         _check(dataset, table, sealed, first=not stored and not isinstance(split.holdout, HoldoutRule))
         partition = _partition(dataset, split, sealed[table.index], tuple(changes))
         roles = _updated(dataset, sealed[table.index], stored)
-        if roles != stored:
+        if remember and roles != stored:
             write_roles(path, roles)
     return partition
 

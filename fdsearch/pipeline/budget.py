@@ -44,7 +44,8 @@ class Budget:
         if self.total is None:
             return None
         last = max(LAST_SHARE * self.total, _REFIT_OVER_FOLD * fold_seconds + _MIN_LAST_S)
-        return self.started + self.total - min(last, 0.5 * self.total)
+        # However short the budget, half of what the search leaves is for the repeats.
+        return self.started + self.total - min(last, (1 - SEARCH_SHARE) * self.total / 2)
 
     @property
     def left(self) -> float | None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fdsearch.data.partition import repeat_folds
-from fdsearch.errors import ResourceError
-from fdsearch.execution.events import OnResult
+from fdsearch.errors import Fault, ResourceError
+from fdsearch.execution.events import OnResult, Reported
 from fdsearch.metrics import confusion, per_class_report, predict
 from fdsearch.pipeline.budget import Budget, affordable
+from fdsearch.pipeline.finished_jobs import FinishedJobs
 from fdsearch.pipeline.folder import Running
-from fdsearch.pipeline.question import Question, baseline_config
+from fdsearch.pipeline.question import Question, baseline_config, baseline_point
 from fdsearch.records import TrialRecord
 from fdsearch.search.history import best
 from fdsearch.selection.candidate import Candidate
@@ -68,37 +69,33 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     spec = question.spec
     top = best(list(records), spec.selection.top_k)
     if not top:
-        raise ResourceError(
-            "the search finished no trial, so there is nothing to select from; raise budget or n_trials"
-        )
-    top = _within_budget(top, question, run, budget)
-    params = {f"trial-{record.number}": question.space.complete(record.params) for record in top}
-    entries = {name: TrialConfig.from_params(point) for name, point in params.items()}
-    trials = {f"trial-{record.number}": record.number for record in top}
-    baseline = baseline_config(question.space)
-    if baseline is not None:
-        same = next((name for name, config in entries.items() if config == baseline), None)
-        if same is not None:  # the baseline is among the best: one entry, under its own name
-            entries, trials, params = (_renamed(table, same, BASELINE) for table in (entries, trials, params))
-        entries.setdefault(BASELINE, baseline)
+        fix = f"`fdsearch search {spec.name}`, with a larger budget if it had one"
+        fault = Fault(str(question.folder), "no finished trial", "one or more", fix)
+        raise ResourceError("there is nothing to select from", [fault])
+    entries, trials, params = _entries(question, top, records)
+    costs = {f"trial-{record.number}": record.seconds for record in records}
+    costs[BASELINE] = min((record.seconds for record in records if record.seconds), default=0.0)
+    fold_seconds = max(costs[name] for name in entries) / len(question.partition.folds)
+    deadline = budget.repeats_deadline(fold_seconds)
+    entries = _within_budget(entries, costs, deadline, run)
     repeats = [repeat_folds(question.partition, index + 1) for index in range(spec.selection.n_repeats)]
-    fold_seconds = max(record.seconds for record in top) / len(question.partition.folds)
-    run.log.update(now=True, stage="repeats", running=[])
+    run.log.update(now=True, stage="repeats", running=[], time_left_s=None)
     validation = cross_validate(
         list(entries.items()),
         repeats,
         question.maker,
-        _interruptible(run),
+        _continued(run, FinishedJobs(question.folder / "repeats")),
         single_split=question.single_split,
         random_state=spec.search.random_state + 1,
-        deadline=budget.repeats_deadline(fold_seconds),
+        deadline=deadline,
         progress=run.log,
     )
     for note in validation.notes:
         run.log.say(note)
     scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
-    eligible = [name for name in scores if name in trials or len(scores) == 1]
-    winner = max(eligible or list(scores), key=lambda name: scores[name].value)
+    # A baseline outside the search space is compared with, but is no answer to the study.
+    eligible = [name for name in scores if name in params] or list(scores)
+    winner = max(eligible, key=lambda name: scores[name].value)
     return Contest(validation, scores, winner, trials, params)
 
 
@@ -149,12 +146,44 @@ def out_of_fold_tables(question: Question, candidate: Candidate) -> dict[str, An
     }
 
 
-def _interruptible(run: Running) -> RunAll:
-    """The supervisor's `run_all`, which stops and raises `Interrupted` once a signal has come."""
+def _entries(
+    question: Question, top: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> tuple[dict[str, TrialConfig], dict[str, int], dict[str, dict[str, Any]]]:
+    """The baseline and the best trials, best first: configurations, trial numbers and parameters by name."""
+    params = {f"trial-{record.number}": question.space.complete(record.params) for record in top}
+    trials = {f"trial-{record.number}": record.number for record in top}
+    baseline, point = baseline_config(question.space), baseline_point(question.space)
+    if point is not None:
+        same = [record.number for record in records if question.space.complete(record.params) == point]
+        for name in [name for name, value in params.items() if value == point]:
+            del params[name], trials[name]
+        params[BASELINE] = point
+        trials |= {BASELINE: same[0]} if same else {}
+    entries = {BASELINE: baseline} if baseline is not None else {}
+    entries |= {name: TrialConfig.from_params(value) for name, value in params.items()}
+    return entries, trials, params
+
+
+def _continued(run: Running, finished: FinishedJobs) -> RunAll:
+    """The supervisor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
 
     def run_all(jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]:
+        results = finished.known(jobs)
+        by_id = {job.id: job for job in jobs}
+        for result in results.values():
+            on_result(result)
+
+        def keep(result: Result) -> None:
+            finished.keep(by_id[result.id], result)
+            on_result(result)
+
+        def alive(event: Reported) -> bool:
+            run.log.update()
+            return True
+
+        waiting = [job for job in jobs if job.id not in results]
         stop = run.interruption.requested
-        results = run.supervisor.run_all(jobs, on_result=on_result, deadline=deadline, should_stop=stop)
+        results |= run.supervisor.run_all(waiting, alive, keep, deadline, stop)
         run.interruption.check()
         return results
 
@@ -166,16 +195,13 @@ def _score(question: Question, candidate: Candidate) -> Score:
     return score(dataset.labels[rows], candidate.predictions[:, rows], dataset.groups[rows], dataset.classes)
 
 
-def _within_budget(top: list[TrialRecord], question: Question, run: Running, budget: Budget) -> list[TrialRecord]:
-    """The best trials that can be cross-validated at least once in the time left."""
-    fold_seconds = max(record.seconds for record in top) / len(question.partition.folds)
-    deadline = budget.repeats_deadline(fold_seconds)
+def _within_budget(
+    entries: Mapping[str, TrialConfig], costs: Mapping[str, float], deadline: float | None, run: Running
+) -> dict[str, TrialConfig]:
+    """The baseline and as many of the best trials as can be cross-validated at least once in the time left."""
     left = None if deadline is None else deadline - time.monotonic()
-    count = affordable([record.seconds for record in top], left)
-    if count < len(top):
-        run.log.say(f"only the best {count} of {len(top)} trials are compared: the budget carries no more")
-    return top[:count]
-
-
-def _renamed(table: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
-    return {new if name == old else name: value for name, value in table.items()}
+    names = sorted(entries, key=lambda name: name != BASELINE)
+    count = max(affordable([costs[name] for name in names], left), min(2, len(names)))
+    if count < len(names):
+        run.log.say(f"only {', '.join(names[:count])} of {len(names)} are compared: the budget carries no more")
+    return {name: entries[name] for name in names[:count]}

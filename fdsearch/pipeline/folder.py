@@ -50,7 +50,7 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, n_workers: int, progres
             log.end("interrupted")
             raise
         except BaseException as error:
-            log.say(f"ended: {error}")
+            log.note(f"ended: {error}")  # the terminal gets it from whoever catches it
             log.end("failed")
             raise
         log.end("finished")

@@ -10,9 +10,11 @@ from fdsearch.config import DataSpec, StudySpec
 from fdsearch.data.audit import audit as audit_data
 from fdsearch.data.images import PixelStore
 from fdsearch.files import csv_bytes, csv_cell, write_atomic
-from fdsearch.pipeline.question import baseline_point, open_question, resolve_space
+from fdsearch.pipeline.question import Question, baseline_point, open_question, resolve_space
+from fdsearch.pipeline.search_stage import new_data_notes
 from fdsearch.pipeline.studies import resolve_study
 from fdsearch.progress import Progress, Silent
+from fdsearch.search.storage import open_storage
 from fdsearch.trial import TrialConfig
 from fdsearch.workspace import Workspace
 
@@ -23,8 +25,14 @@ if TYPE_CHECKING:
 
 
 def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Progress | None = None) -> dict[str, Any]:
-    """What `run` would do: data, parts, folds, space, budget. Reads and decodes pictures, trains nothing."""
-    question = open_question(spec, root, plugins, progress or Silent())
+    """What `run` would do: data, parts, folds, space, budget. Reads and decodes pictures, trains nothing.
+
+    Raises
+    ------
+    FdsearchError
+        What `run` would raise before its first trial, a changed definition among it.
+    """
+    question = open_question(spec, root, plugins, progress or Silent(), remember=False)
     dataset, partition = question.dataset, question.partition
     groups = dataset.groups
     shares = {"search": 0.55, "repeats": 0.35, "refit_and_holdout": 0.10}
@@ -43,8 +51,14 @@ def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Pr
         "budget_s": None
         if spec.budget is None
         else {name: round(share * spec.budget) for name, share in shares.items()},
-        "notes": [*dataset.notes, *partition.changes],
+        "notes": [*dataset.notes, *partition.changes, *_resuming(question)],
     }
+
+
+def _resuming(question: Question) -> list[str]:
+    """What an earlier search of the same name means for the run; raises what the run would."""
+    database = question.folder / "study.db"
+    return new_data_notes(open_storage(database), question) if database.is_file() else []
 
 
 def space_samples(spec: StudySpec, n: int) -> dict[str, Any]:

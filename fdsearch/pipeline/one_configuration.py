@@ -59,7 +59,7 @@ def train(
         If a fold fails.
     """
     started, progress = time.monotonic(), progress or Silent()
-    question = open_question(spec, root, plugins, progress)
+    question = open_question(spec, root, plugins, progress, remember=False)
     params = {**_start(question, trial), **(overrides or {})}
     config = TrialConfig.from_params(params)
     # An override may ask for a size that no trial of the space has.
@@ -105,11 +105,7 @@ def run_folds(question: Question, config: TrialConfig, executor: Executor, progr
 
     results = list(executor.run_all(jobs, on_report=on_report).values())
     faults = [
-        Fault(
-            result.id,
-            result.message.strip().splitlines()[-1] if result.message else str(result.failure),
-            "a finished fit",
-        )
+        Fault(result.id, result.last_words, "a finished fit", "see workers.txt in the run folder")
         for result in results
         if result.status != "done"
     ]
@@ -126,8 +122,9 @@ def _start(question: Question, trial: int | None) -> dict[str, Value]:
     database = question.folder / "study.db"
     known: list[int] = []
     if database.is_file():
-        name = study_name(question.spec.name, question.dataset.identity)
-        trials = optuna.load_study(study_name=name, storage=open_storage(database)).get_trials(deepcopy=False)
+        name, storage = study_name(question.spec.name, question.identity), open_storage(database)
+        searched = name in optuna.get_all_study_names(storage)
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False) if searched else []
         known = [found.number for found in trials if found.params or found.state.is_finished()]
         if trial in known:
             return question.space.complete(trials[trial].params)

@@ -16,7 +16,7 @@ from fdsearch.data.images import PixelStore
 from fdsearch.data.load import load_dataset
 from fdsearch.data.partition import Partition, assign, write_splits
 from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
-from fdsearch.files import csv_bytes, csv_cell, digest_file, write_atomic
+from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic
 from fdsearch.parameters import FROM_SCRATCH, PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.space import SearchSpace, Value
@@ -55,12 +55,23 @@ class Question:
         return self.workspace.run(self.spec.name)
 
     @property
+    def identity(self) -> str:
+        """One digest of pictures, labels, groups and roles: other roles make earlier scores another study's."""
+        dataset, sealed = self.dataset, set(self.partition.holdout.rows.tolist())
+        roles = sorted((content, row in sealed) for row, content in enumerate(dataset.content))
+        return digest_json([dataset.identity, roles])
+
+    @property
     def single_split(self) -> bool:
         return self.spec.split.validation is not None
 
 
-def open_question(spec: StudySpec, root: Path, plugins: Sequence[Path], progress: Progress) -> Question:
+def open_question(
+    spec: StudySpec, root: Path, plugins: Sequence[Path], progress: Progress, *, remember: bool = True
+) -> Question:
     """Read the data, deal the parts and decode the pictures of a study.
+
+    `remember` False leaves the partition's file as it is: roles bind for ever, and looking must not bind anybody.
 
     Raises
     ------
@@ -70,10 +81,11 @@ def open_question(spec: StudySpec, root: Path, plugins: Sequence[Path], progress
     from fdsearch.models.builders import load_plugins
 
     load_plugins(plugins)
+    check_losses(spec.space)
     workspace = Workspace(root.resolve())
     space = resolve_space(spec.space, progress)
     dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress)
-    partition = assign(dataset, spec.split, workspace.partition(spec.partition_name))
+    partition = assign(dataset, spec.split, workspace.partition(spec.partition_name), remember=remember)
     for note in (*dataset.notes, *partition.changes):
         progress.say(note)
     maker = JobMaker(
@@ -88,6 +100,24 @@ def open_question(spec: StudySpec, root: Path, plugins: Sequence[Path], progress
     rules = {**spec.rules(), "space": space.to_json(), "splitter": SPLITTER_VERSION}
     rules["plugins"] = sorted(digest_file(path) for path in plugins)
     return Question(spec, workspace, dataset, partition, space, maker, rules)
+
+
+def check_losses(space: SearchSpace) -> None:
+    """Refuse a loss that no table holds.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from fdsearch.models.losses import LOSSES
+
+    faults = [
+        Fault("$.space.loss", repr(name), "a known loss", did_you_mean(str(name), list(LOSSES)))
+        for name in space.values("loss")
+        if name not in LOSSES
+    ]
+    if faults:
+        raise ConfigError("the search space names unknown losses", faults)
 
 
 def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
@@ -135,14 +165,15 @@ def needs_weights(backbone: str) -> bool:
 def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:
     """All (size, resize policy) pairs that a trial of the space, or its baseline, can ask for."""
     backbones = space.values("backbone") or (PARAMETERS["backbone"].default,)
-    policies = space.values("resize") or (PARAMETERS["resize"].default,)
-    distribution = space.get("image_size")
-    if distribution is None:
-        sizes = {TrialConfig.from_params({"backbone": name}).image_size for name in backbones}
-    elif distribution.kind == "int":
-        sizes = set(range(int(distribution.low), int(distribution.high) + 1, int(distribution.step or 1)))
-    else:
-        sizes = {int(size) for size in distribution.choices}
+    policies, sizes = set(space.values("resize")), set[int]()
+    if (distribution := space.get("resize")) is None or distribution.when:
+        policies.add(PARAMETERS["resize"].default)
+    if (distribution := space.get("image_size")) is None or distribution.when:
+        sizes |= {TrialConfig.from_params({"backbone": name}).image_size for name in backbones}
+    if distribution is not None and distribution.kind == "int":
+        sizes |= set(range(int(distribution.low), int(distribution.high) + 1, int(distribution.step or 1)))
+    elif distribution is not None:
+        sizes |= {int(size) for size in distribution.choices}
     baseline = baseline_config(space)
     pairs = {(size, policy) for size in sizes for policy in policies}
     return sorted(pairs | ({(baseline.image_size, baseline.resize)} if baseline else set()))

@@ -37,10 +37,14 @@ class RunLog:
         self._state: dict[str, Any] = {"study": study, "state": "running", "pid": os.getpid(), "started": _now()}
 
     def say(self, text: str) -> None:
+        self.note(text)
+        self._inner.say(text)
+
+    def note(self, text: str) -> None:
+        """Write to the log alone."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log.txt").open("a", encoding="utf-8") as stream:
             stream.write(f"{_now()} {text}\n")
-        self._inner.say(text)
 
     def track(self, task: str, done: int, total: int) -> None:
         self.update(task={"name": task, "done": done, "total": total})

@@ -18,11 +18,19 @@ from fdsearch.search.history import best, read_records
 from fdsearch.search.loop import SearchLoop, SearchTask
 from fdsearch.search.sampling import check_sampler, pruner_warning
 from fdsearch.search.storage import open_storage
-from fdsearch.search.study import enqueue_first, open_study, previous_best, requeue_running, study_name
+from fdsearch.search.study import (
+    check_resumable,
+    enqueue_first,
+    open_study,
+    previous_best,
+    requeue_running,
+    study_name,
+)
 from fdsearch.space import Value
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
 
     from fdsearch.execution.supervisor import Supervisor
 
@@ -129,6 +137,7 @@ def search_question(
         on_change=lambda loop: log.update(**_status(loop, deadline)) if log.due else None,
     )
     loop.run()
+    log.update(now=True, **_status(loop, deadline))
     interruption.check()
     return outcome_of(question, study)
 
@@ -146,8 +155,10 @@ def outcome_of(question: Question, study: Study) -> SearchOutcome:
 
 def prepare_study(question: Question, log: RunLog) -> Study:
     """Open the Optuna study of today's data, re-queue what a dead parent left, and queue the first points."""
-    spec, identity = question.spec, question.dataset.identity
+    spec, identity = question.spec, question.identity
     storage = open_storage(question.folder / "study.db")
+    for line in new_data_notes(storage, question):
+        log.say(line)
     study = open_study(storage, spec.name, identity, question.definition)
     _keep_trials_apart(question.folder, study.study_name)
     requeued = requeue_running(study)
@@ -163,14 +174,29 @@ def prepare_study(question: Question, log: RunLog) -> Study:
     return study
 
 
+def new_data_notes(storage: RDBStorage, question: Question) -> list[str]:
+    """A line where the data is not that of an earlier search; `ConfigError` where the definition is not."""
+    name = question.spec.name
+    earlier = check_resumable(storage, name, question.definition)
+    if not earlier or study_name(name, question.identity) in earlier:
+        return []
+    return ["the data has changed since the last run: a new search begins, with the best trials of the earlier one"]
+
+
 def _keep_trials_apart(folder: Path, name: str) -> None:
     """Trial numbers start anew with each state of the data, so the earlier trials' files move aside."""
     trials = folder / "trials"
     owner = trials / "study.txt"
     if trials.is_dir() and owner.is_file() and (before := owner.read_text()) != name:
-        trials.rename(folder / f"trials@{before.partition('@')[2]}")
+        trials.rename(_aside(folder, before))
+    if not trials.is_dir() and (kept := _aside(folder, name)).is_dir():
+        kept.rename(trials)
     trials.mkdir(parents=True, exist_ok=True)
     owner.write_text(name)
+
+
+def _aside(folder: Path, name: str) -> Path:
+    return folder / f"trials@{name.partition('@')[2]}"
 
 
 def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:

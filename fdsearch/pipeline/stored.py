@@ -30,7 +30,7 @@ def stored_result(question: Question) -> dict[str, Any] | None:
 
 def _key(question: Question) -> str:
     selection = question.spec.selection.model_dump(mode="json")
-    return digest_json([dict(question.definition), question.dataset.identity, selection])
+    return digest_json([dict(question.definition), question.identity, selection])
 
 
 def _asked(question: Question) -> int:

@@ -28,12 +28,16 @@ def resolve_study(ref: str, root: Path, data_root: Path | None = None) -> StudyS
         If nothing of that name exists, or the study has faults.
     """
     data_root = data_root or Workspace(root.resolve()).generated
-    if ref.endswith((".yaml", ".yml")) or Path(ref).is_file():
-        return load_study(Path(ref), data_root=data_root)
+    path = Path(ref)
+    if ref.endswith((".yaml", ".yml")) or (path.is_file() and path.suffix != ".csv"):
+        return load_study(path, data_root=data_root)
     runs, ours = Workspace(root).runs, shipped("studies")
     for candidate in (runs / ref / "study.yaml", ours / f"{ref}.yaml"):
         if candidate.is_file():
             return load_study(candidate, data_root=data_root)
+    if ref and path.exists():
+        fault = Fault(ref, "a folder or table", "a study", f"`fdsearch init {ref}` writes a study of its pictures")
+        raise ConfigError("this is no study", [fault])
     known = [path.parent.name for path in runs.glob("*/study.yaml")] + [path.stem for path in ours.glob("*.yaml")]
     fault = Fault(
         ref, "no such study", "a YAML file, a run under the root, or a shipped study", did_you_mean(ref, known)

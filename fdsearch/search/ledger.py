@@ -14,6 +14,7 @@ from fdsearch.training.job import LOST
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.trial import FrozenTrial, TrialState
 
 INTERRUPTED = "interrupted"
 _MIN_FAILURES = 5
@@ -61,37 +62,43 @@ class Ledger:
         if not math.isfinite(value):  # Optuna would take an infinity for a result
             self.failed(number, "non_finite", f"the score is {value}")
             return True
+        return self._told(number, value=value)
+
+    def pruned(self, number: int) -> bool:
+        """End a trial without a score; return False once a grid has no point left."""
+        from optuna.trial import TrialState
+
+        return self._told(number, state=TrialState.PRUNED)
+
+    def _told(self, number: int, *, value: float | None = None, state: TrialState | None = None) -> bool:
         try:
-            self._study.tell(number, value)
+            self._study.tell(number, value, state)
         except RuntimeError:
             from optuna.samplers import BruteForceSampler
 
-            # It ends an exhausted grid with `Study.stop`, which ask-and-tell refuses, after the value was stored.
+            # It ends an exhausted grid with `Study.stop`, which ask-and-tell refuses, after the trial was stored.
             if not isinstance(self._study.sampler, BruteForceSampler):
                 raise
             return False
         return True
 
-    def pruned(self, number: int) -> None:
-        """End a trial without a score."""
-        from optuna.trial import TrialState
-
-        self._study.tell(number, state=TrialState.PRUNED)
-
     def interrupted(self, number: int) -> None:
         """End a trial that a person stopped, and queue it again."""
         trial = self._study.get_trials(deepcopy=False)[number]
-        mark_failed(self._study, trial, INTERRUPTED, "stopped by a person; queued again")
         requeue(self._study, trial, counts=False)
+        mark_failed(self._study, trial, INTERRUPTED, "stopped by a person; queued again")
 
     def failed(self, number: int, failure: str, message: str) -> bool:
         """End a trial with its failure; return whether it was lost with its process and is queued again."""
         trial = self._study.get_trials(deepcopy=False)[number]
+        queued = failure in LOST and requeue(self._study, trial)
         mark_failed(self._study, trial, failure, message)
-        return failure in LOST and requeue(self._study, trial)
+        return queued
 
     def check_failures(self, n_trials: int) -> None:
         """End the search after more than max(5, n_trials) failures of the trials' own.
+
+        A trial that was lost with its process in every attempt counts as one of them.
 
         Raises
         ------
@@ -101,8 +108,8 @@ class Ledger:
         from optuna.trial import TrialState
 
         failed = self._study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        classes = Counter(str(trial.user_attrs.get(names.FAILURE)) for trial in failed)
-        own = sum(count for failure, count in classes.items() if failure not in {*LOST, INTERRUPTED})
+        own_trials = [trial for trial in failed if _is_own(trial)]
+        classes, own = Counter(str(trial.user_attrs.get(names.FAILURE)) for trial in own_trials), len(own_trials)
         limit = max(_MIN_FAILURES, n_trials)
         if own > limit:
             faults = [
@@ -110,3 +117,10 @@ class Ledger:
                 for failure, count in classes.most_common()
             ]
             raise ResourceError(f"{own} trials failed of their own, more than {limit}: the search ends", faults)
+
+
+def _is_own(trial: FrozenTrial) -> bool:
+    failure = trial.user_attrs.get(names.FAILURE)
+    if failure in LOST:
+        return int(trial.user_attrs.get(names.ATTEMPT, 1)) >= names.MAX_ATTEMPTS
+    return failure != INTERRUPTED

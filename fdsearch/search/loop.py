@@ -21,6 +21,7 @@ from fdsearch.data.folds import Fold
 from fdsearch.errors import ConfigError
 from fdsearch.execution.events import Finished, Reported
 from fdsearch.execution.supervisor import Supervisor
+from fdsearch.parameters import PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
 from fdsearch.search.attempt import Attempt
@@ -67,9 +68,11 @@ class SearchTask:
     def horizon(self) -> int:
         """The largest number of epochs a trial of the space can have; between-fold steps come after it."""
         distribution = self.space.get("epochs")
+        default = int(PARAMETERS["epochs"].default)
         if distribution is None:
-            return TrialConfig.from_params({}).epochs or 100
-        return int(distribution.high) if distribution.kind == "int" else max(int(v) for v in distribution.choices)
+            return default
+        highest = int(distribution.high) if distribution.kind == "int" else max(map(int, distribution.choices))
+        return max(highest, default) if distribution.when else highest
 
 
 class SearchLoop:
@@ -155,6 +158,7 @@ class SearchLoop:
             config = TrialConfig.from_params(self.task.space.sample(trial))
         except (ConfigError, ValueError) as error:
             self.ledger.failed(trial.number, "configuration", str(error))
+            self.ledger.check_failures(self.task.search.n_trials)
             return
         trial.set_user_attr(names.CONFIG, json.dumps(config.to_json()))
         twin = self.ledger.finished_twin(trial.params)
@@ -237,13 +241,12 @@ class SearchLoop:
         if self.ledger.failed(number, failure, result.message):
             self.progress.say(f"trial {number} was lost with its process ({failure}); queued again")
             return
-        last = result.message.strip().splitlines()[-1:] or [failure]
-        self.progress.say(f"trial {number} failed ({failure}): {last[0]}")
+        self.progress.say(f"trial {number} failed ({failure}): {result.last_words}")
         self.ledger.check_failures(self.task.search.n_trials)
 
     def _prune(self, attempt: Attempt, why: str) -> None:
         self.ledger.record(attempt)
-        self.ledger.pruned(attempt.trial.number)
+        self._exhausted = not self.ledger.pruned(attempt.trial.number) or self._exhausted
         self.progress.say(f"trial {attempt.trial.number} pruned {why} {_describe(attempt)}")
 
     def _complete(self, number: int, value: float) -> None:

@@ -51,17 +51,27 @@ def open_study(storage: RDBStorage, name: str, data_identity: str, definition: M
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for summary in optuna.get_all_study_summaries(storage):
-        stored = summary.user_attrs.get(DEFINITION)
-        if stored is not None and summary.user_attrs.get(NAME) == name:
-            check_definition(json.loads(stored), definition)
+    check_resumable(storage, name, definition)
     study = optuna.create_study(
         storage=storage, study_name=study_name(name, data_identity), direction="maximize", load_if_exists=True
     )
     study.set_user_attr(NAME, name)
     study.set_user_attr(DEFINITION, json.dumps(definition, sort_keys=True))
     return study
+
+
+def check_resumable(storage: RDBStorage, name: str, definition: Mapping[str, Any]) -> list[str]:
+    """Names of the Optuna studies of a study so far, one for each state of its data; errors as in `open_study`."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    names = []
+    for summary in optuna.get_all_study_summaries(storage):
+        stored = summary.user_attrs.get(DEFINITION)
+        if stored is not None and summary.user_attrs.get(NAME) == name:
+            check_definition(json.loads(stored), definition)
+            names.append(summary.study_name)
+    return names
 
 
 def check_definition(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -103,9 +113,9 @@ def requeue_running(study: Study) -> list[int]:
 
     requeued = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        mark_failed(study, trial, "lost", "its parent process died")
         if requeue(study, trial):
             requeued.append(trial.number)
+        mark_failed(study, trial, "lost", "its parent process died")
     return requeued
 
 
@@ -122,17 +132,28 @@ def mark_failed(study: Study, trial: FrozenTrial, failure: str, message: str) ->
 def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
     """Queue a lost trial's parameters again, unless it has been tried often enough.
 
-    `counts` is False where nothing went wrong: a person stopped the run.
+    Comes before `mark_failed`: a kill between the two leaves the trial RUNNING, and the next parent finds it queued
+    already. `counts` is False where nothing went wrong: a person stopped the run.
     """
-    params = trial.params or trial.system_attrs.get("fixed_params")
+    # A trial that was killed while it drew has only a part of its parameters; the rest stands in what was queued.
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     attempt = int(trial.user_attrs.get(ATTEMPT, 1)) + counts
     if not params or attempt > MAX_ATTEMPTS:
         return False
     attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, trial.number), ATTEMPT: attempt}
+    if _is_queued(study, attributes):
+        return True
     if RECIPE in trial.user_attrs:
         attributes[RECIPE] = trial.user_attrs[RECIPE]
     study.enqueue_trial(dict(params), user_attrs=attributes)
     return True
+
+
+def _is_queued(study: Study, attributes: Mapping[str, Any]) -> bool:
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return any(attributes.items() <= trial.user_attrs.items() for trial in waiting)
 
 
 def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]) -> list[str]:

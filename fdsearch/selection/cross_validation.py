@@ -114,6 +114,9 @@ def cross_validate(
             break
         results = run.repeat(index, alive, folds, deadline if index else None)
         fallen = _failures(results)
+        if finished and len(fallen) == len(alive):
+            notes.append(f"repeat {index + 1} does not count: every candidate failed in it")
+            break
         alive = {name: config for name, config in alive.items() if name not in fallen}
         failures |= fallen
         notes += [f"candidate {name} fell out in repeat {index + 1}: {why}" for name, why in fallen.items()]
@@ -182,8 +185,7 @@ def _failures(results: Mapping[str, Sequence[Result]]) -> dict[str, str]:
     for name, fits in results.items():
         for result in fits:
             if result.status == "failed" and name not in found:
-                last = result.message.strip().splitlines()[-1:] or ["no message"]
-                found[name] = f"{result.id} failed ({result.failure}): {last[0]}"
+                found[name] = f"{result.id} failed ({result.failure}): {result.last_words}"
     return found
 
 

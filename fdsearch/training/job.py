@@ -143,6 +143,11 @@ class Result:
     failure: str | None = None
     message: str = ""
 
+    @property
+    def last_words(self) -> str:
+        """The last line of the message, or the failure's class where there is none."""
+        return (self.message.strip().splitlines()[-1:] or [str(self.failure)])[0]
+
 
 @dataclass(frozen=True)
 class JobMaker:

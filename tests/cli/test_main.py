@@ -26,6 +26,8 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fdsearch init FOLDER" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("fdsearch 0.")
+    assert main(["registry"]) == 2
+    assert "Missing command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "demo", "--dry"], "No such option: --dry", "fdsearch run"),
         (["space", "demo", "--sample", "0"], "Invalid value for '--sample'", "fdsearch space"),
         (["registry", "promote", "m:1", "--by", "me"], "Missing option '--reason'", "fdsearch registry promote"),
+        (["--bogus"], "No such option: --bogus", "fdsearch"),
     ],
 )
 def test_wrong_calls_exit_2_in_words_and_in_json(
@@ -55,6 +58,8 @@ def test_wrong_calls_exit_2_in_words_and_in_json(
     ("arguments", "code"),
     [
         (["run", "no_such_study"], 2),
+        (["run", str(Path(__file__).parent)], 2),
+        (["data", "audit", "no_such_table.csv"], 3),
         (["run", "demo", "--dry-run", "--detach"], 2),
         (["run", "demo", "--plugin", "no_such_file.py"], 2),
         (["train", "demo", "--set", "epochs"], 2),
@@ -154,8 +159,10 @@ def test_a_signal_ends_with_128_and_its_number(number: int, monkeypatch: pytest.
     assert json.loads(answer.stdout)["error"]["exit_code"] == 128 + number
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
-    shell = f"set -o pipefail; {sys.executable} -m fdsearch status --json --root {tmp_path} | true"
+@pytest.mark.parametrize("arguments", ["status --json", "run --help"])
+def test_a_reader_that_leaves_early_is_no_error(arguments: str, tmp_path: Path) -> None:
+    root = "" if "--help" in arguments else f"--root {tmp_path}"
+    shell = f"set -o pipefail; {sys.executable} -m fdsearch {arguments} {root} | true"
     answer = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120)
     assert (answer.returncode, answer.stderr) == (0, "")
 
