@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]
 MAX_LINES = 300
 
-GROUND = {"errors", "files", "workspace", "progress", "shipped"}
+GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet"}
 STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "config", "study_reader"}
 NUMBERS = {"metrics", "imaging", "layers", "decide"}
 BASE = GROUND | STUDY | NUMBERS
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workspace": set(),
     "progress": set(),
     "shipped": set(),
+    "quiet": set(),
     "files": {"errors"},
     "space": GROUND,
     "yaml_reader": GROUND,

@@ -17,7 +17,9 @@ group = typer.Typer(name="models", help="List architectures and fetch pretrained
 def list_models(call: Call) -> Document:
     """List architectures with parameter counts (6 classes, own input size) and the weights available here."""
     from fdsearch.models.builders import architectures
+    from fdsearch.quiet import import_keras
 
+    import_keras()
     rows: list[dict[str, Any]] = [asdict(architecture) for architecture in architectures()]
     return {"models": rows}
 

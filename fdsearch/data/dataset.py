@@ -69,7 +69,7 @@ class Dataset:
 
     @property
     def identity(self) -> str:
-        """One digest for pictures, labels and groups together; its first 12 digits name the Optuna study."""
+        """One digest for pictures, labels and groups together."""
         return digest_json([self.digest, self.label_digest, self.group_digest])
 
     @property

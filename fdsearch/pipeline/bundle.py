@@ -16,10 +16,11 @@ from fdsearch.selection.calibration import fit_temperature, prior_shift
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.decision import pass_rule
 from fdsearch.serving.contract import Contract
-from fdsearch.training.job import fit_seed
+from fdsearch.training.job import LOST, fit_seed
 
 _REFIT = 10_000
 """Repeat number of the final fit, so that its seed is no fold's."""
+_ATTEMPTS = 3
 
 
 def refit(question: Question, candidate: Candidate, run: Running, folder: Path) -> None:
@@ -40,12 +41,15 @@ def refit(question: Question, candidate: Candidate, run: Running, folder: Path) 
         save_to=folder / MODEL,
         refit=candidate.refit(),
     )
-    results = run.supervisor.run_all([job], should_stop=run.interruption.requested)
-    run.interruption.check()
-    result = results[job.id]
+    for _ in range(_ATTEMPTS):
+        results = run.supervisor.run_all([job], should_stop=run.interruption.requested)
+        run.interruption.check()
+        result = results[job.id]
+        if result.failure not in LOST:
+            break
     if result.status != "done":
-        last = result.message.strip().splitlines()[-1:] or [str(result.failure)]
-        raise ResourceError("the final fit failed", [Fault(job.id, last[0], "a finished fit", "see log.txt")])
+        fault = Fault(job.id, result.last_words, "a finished fit", "see workers.txt in the run folder")
+        raise ResourceError("the final fit failed", [fault])
 
 
 def refit_seed(question: Question) -> int:
@@ -60,6 +64,8 @@ def write_contract(question: Question, candidate: Candidate, folder: Path) -> Co
     calibration = fit_temperature(logits, labels, prior_shift(labels, candidate.effective_shares))
     mask = np.isin(dataset.classes, dataset.pass_classes)
     rule = pass_rule(calibration.apply(logits), labels, groups, mask, spec.decision)
+    if question.single_split and candidate.config.early_stopping.monitor != "none":
+        rule = {"rule": None, "why": "the validation part chose the epochs, so nothing can be promised from it"}
     contract = Contract.model_validate(
         {
             "input": {"size": candidate.config.image_size, "resize": candidate.config.resize},

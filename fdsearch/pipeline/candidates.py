@@ -84,7 +84,7 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
         list(entries.items()),
         repeats,
         question.maker,
-        _continued(run, FinishedJobs(question.folder / "repeats")),
+        _continued(run, finished_repeats(question)),
         single_split=question.single_split,
         random_state=spec.search.random_state + 1,
         deadline=deadline,
@@ -97,6 +97,11 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     eligible = [name for name in scores if name in params] or list(scores)
     winner = max(eligible, key=lambda name: scores[name].value)
     return Contest(validation, scores, winner, trials, params)
+
+
+def finished_repeats(question: Question) -> FinishedJobs:
+    """The fits of the repeats that an ended run left."""
+    return FinishedJobs(question.folder / "repeats")
 
 
 def baseline_document(question: Question, contest: Contest) -> dict[str, Any]:

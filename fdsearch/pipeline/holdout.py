@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fdsearch.files import write_atomic
 from fdsearch.metrics import confusion, per_class_report
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.manifest import MANIFEST, seal
@@ -20,8 +21,8 @@ def score_holdout(question: Question, folder: Path) -> tuple[Score, dict[str, An
     Parameters
     ----------
     folder : Path
-        Holds ``model.keras`` and ``contract.json``; it is sealed for the time of the scoring, so that the model is
-        loaded and the pictures are decoded by the code that `fdsearch predict` runs.
+        Named by the candidate's lineage. Holds ``model.keras`` and ``contract.json``; it is sealed for the time of the
+        scoring, so that the model is loaded and the pictures are decoded by the code that `fdsearch predict` runs.
 
     Returns
     -------
@@ -30,7 +31,7 @@ def score_holdout(question: Question, folder: Path) -> tuple[Score, dict[str, An
         ``per_class``, ``confusion``, ``openings`` (how often this holdout has been opened, this time included).
     """
     dataset, rows = question.dataset, question.partition.holdout.rows
-    openings = _log_opening(question)
+    openings = _log_opening(question, folder.name)
     seal(folder, question.spec.model_name, 1, {})
     try:
         predictor = Predictor.load(folder)
@@ -50,16 +51,23 @@ def score_holdout(question: Question, folder: Path) -> tuple[Score, dict[str, An
     return score(y_true, y_pred, groups, dataset.classes), details
 
 
-def _log_opening(question: Question) -> int:
-    """Append to the partition's log before anything is seen; return the number of openings."""
+def _log_opening(question: Question, candidate: str) -> int:
+    """Append to the partition's log before anything is seen; return the number of openings.
+
+    A scoring that was killed and is done again for the same candidate is the same opening.
+    """
     partition = question.workspace.partition(question.spec.partition_name)
     path = partition.with_suffix(".openings.jsonl")
-    entry = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "study": question.spec.name,
-        "model": question.spec.model_name,
-        "data": question.dataset.digest,
-    }
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry) + "\n")
-    return len(path.read_text(encoding="utf-8").splitlines())
+    entries = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    if candidate not in [entry["candidate"] for entry in entries]:
+        entries.append(
+            {
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "study": question.spec.name,
+                "model": question.spec.model_name,
+                "candidate": candidate,
+                "data": question.dataset.digest,
+            }
+        )
+        write_atomic(path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
+    return len(entries)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fdsearch.errors import Fault, IntegrityError, ResourceError
+from fdsearch.quiet import import_keras
 from fdsearch.registry.draft import MODEL
 from fdsearch.registry.version import ModelVersion
 from fdsearch.serving.archive import check_archive
@@ -47,6 +48,7 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
     content = version.read(MODEL)
     check_archive(content, where)
     try:
+        import_keras()
         import keras
     except ImportError as error:
         fault = Fault("keras", "not installed", "the packages of a model", "pip install 'fdsearch[train]'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -73,6 +74,54 @@ def test_no_finished_trial_is_lost_or_repeated(pictures: Path, tmp_path: Path, v
         assert trial.params in [other.params for other in trials if other.state.name == "COMPLETE"]
     params = [json.dumps(trial.params, sort_keys=True) for trial in trials if trial.state.name == "COMPLETE"]
     assert len(set(params)) == TRIALS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["repeats", "holdout"])
+def test_a_run_killed_after_its_search_goes_on_and_opens_the_holdout_once(
+    pictures: Path, tmp_path: Path, moment: str
+) -> None:
+    raw = study(pictures, search={"n_trials": 2, "pruner": "none"}, selection={"top_k": 2, "n_repeats": 4})
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(raw, sort_keys=False))
+    run = [sys.executable, "-m", "fdsearch", "run", str(file), "--root", str(tmp_path)]
+    folder = tmp_path / "runs" / "tiles"
+    process = subprocess.Popen(run, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(3000):
+        if list((folder / "repeats").glob("*.npz"))[2:] if moment == "repeats" else openings(tmp_path):
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "repeats").glob("*.npz")}
+    assert kept
+    assert not (folder / "result.json").exists()
+
+    seen = watch_repeats(run, folder / "repeats", kept)
+    assert seen == kept, "a finished fit was trained again"
+    assert openings(tmp_path) == 1
+    stored = json.loads((folder / "result.json").read_text())["document"]
+    assert stored["holdout"]["openings"] == 1
+    assert stored["champion"]["version"] == 1
+    assert not (folder / "repeats").exists()
+    assert not (folder / "drafts").exists()
+
+
+def openings(root: Path) -> int:
+    """How often the holdout was opened."""
+    return sum(len(path.read_text().splitlines()) for path in (root / "partitions").glob("*.openings.jsonl"))
+
+
+def watch_repeats(run: list[str], folder: Path, kept: dict[Path, int]) -> dict[Path, int]:
+    """Run to the end and return when the kept files were last written, as long as they were there."""
+    seen = dict(kept)
+    with subprocess.Popen(run, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            with contextlib.suppress(FileNotFoundError):
+                seen |= {path: path.stat().st_mtime_ns for path in kept}
+            time.sleep(0.05)
+    assert process.returncode == 0
+    return seen
 
 
 @pytest.mark.slow

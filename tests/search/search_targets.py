@@ -24,6 +24,8 @@ def fit(job: Job, report: Report) -> Result:
     if custom.get("custom_fault") == "die" and not (job.prefix_cache / "died").exists():
         Path(job.prefix_cache / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if custom.get("custom_fault") == "die_always":
+        os.kill(os.getpid(), signal.SIGKILL)
     quality = float(custom["custom_quality"])
     rng = np.random.default_rng(job.seed)
     right = rng.random(len(job.validation)) < quality

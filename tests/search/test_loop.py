@@ -17,7 +17,16 @@ from fdsearch.errors import ResourceError
 from fdsearch.metrics import macro_f1
 from fdsearch.search.attempt import read_oof
 from fdsearch.search.history import best, read_records
-from fdsearch.search.study import ATTEMPT, COPY_OF, FAILURE, RETRY_OF, requeue_running
+from fdsearch.search.study import (
+    ATTEMPT,
+    COPY_OF,
+    FAILURE,
+    RECIPE,
+    RETRY_OF,
+    enqueue_first,
+    requeue,
+    requeue_running,
+)
 
 RANDOM = {"sampler": "random", "pruner": "none"}
 
@@ -110,6 +119,27 @@ def test_a_trial_lost_with_its_worker_is_tried_again(bench: Any) -> None:
     assert other.state is TrialState.COMPLETE
 
 
+def test_trials_that_are_lost_in_every_attempt_end_the_search(bench: Any) -> None:
+    with pytest.raises(ResourceError, match="6 trials failed") as caught:
+        bench.search(bench.task(SearchSpec(n_trials=1, **RANDOM), custom_fault={"fixed": "die_always"}))
+    assert [(fault.where, fault.got) for fault in caught.value.faults] == [("signal", "6 trials")]
+    assert len(bench.calls()) == 24  # four attempts each
+
+
+def test_a_trial_killed_while_it_drew_is_queued_whole_and_once(bench: Any) -> None:
+    study = bench.study()
+    task = bench.task(SearchSpec(n_trials=1, **RANDOM), epochs={"type": "int", "low": 2, "high": 90})
+    enqueue_first(study, task.space, [("recipe", {"custom_quality": 0.75, "epochs": 30})])
+    trial = study.ask()
+    trial.suggest_float("custom_quality", 0.0, 1.0)  # killed here, before it drew its epochs
+    frozen = study.get_trials()[0]
+    assert requeue(study, frozen)  # and again before it was marked failed
+    assert requeue_running(study) == [0]
+    waiting = [trial for trial in study.trials if trial.state is TrialState.WAITING]
+    assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"custom_quality": 0.75, "epochs": 30}]
+    assert waiting[0].user_attrs[RECIPE] == "recipe"
+
+
 def test_running_trials_of_a_dead_parent_are_queued_again_at_most_three_times(bench: Any) -> None:
     study = bench.study()
     task = bench.task(SearchSpec(n_trials=1, **RANDOM))
@@ -133,6 +163,13 @@ def test_a_grid_ends_when_it_is_exhausted(bench: Any) -> None:
     quality = {"custom_quality": {"type": "categorical", "choices": [0.2, 0.5, 0.8]}}
     study = bench.search(bench.task(SearchSpec(n_trials=50, sampler="grid", pruner="none"), **quality))
     assert sorted(trial.params["custom_quality"] for trial in study.trials) == [0.2, 0.5, 0.8]
+
+
+def test_a_grid_may_end_with_a_pruned_trial(bench: Any) -> None:
+    quality = {"custom_quality": {"type": "categorical", "choices": [0.9, 0.91, 0.92, 0.93, 0.94, 0.0]}}
+    points = [{"custom_quality": value} for value in quality["custom_quality"]["choices"][:5]]
+    study = bench.search(bench.task(SearchSpec(n_trials=50, sampler="grid", pruner="median"), **quality), points)
+    assert states(study) == {"COMPLETE": 5, "PRUNED": 1}
 
 
 def test_time_up_prunes_what_runs(bench: Any) -> None:

@@ -1,0 +1,73 @@
+"""Opening a study: identity, sizes, baseline, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_set import study
+
+from fdsearch.errors import ConfigError
+from fdsearch.pipeline.question import baseline_point, check_losses, open_question, pixel_sizes
+from fdsearch.progress import Silent
+from fdsearch.space_reader import parse_space
+from fdsearch.study_reader import parse_study
+
+BRANCHES = {
+    "backbone": {"type": "categorical", "choices": ["efficientnet_lite0", "piston_cnn"]},
+    "phases": {"type": "categorical", "choices": ["probe", "head"], "when": {"backbone": ["efficientnet_lite0"]}},
+    "image_size": {"type": "categorical", "choices": [160], "when": {"backbone": ["efficientnet_lite0"]}},
+    "resize": {"type": "categorical", "choices": ["pad"], "when": {"backbone": ["efficientnet_lite0"]}},
+}
+
+
+def test_other_roles_are_another_question(pictures: Path, tmp_path: Path) -> None:
+    def identity(**split: Any) -> str:
+        raw = study(pictures, split={"holdout": 0.25, "n_splits": 3, "random_state": 1, **split})
+        return open_question(parse_study(raw, "s", pictures), tmp_path, (), Silent()).identity
+
+    first = identity()
+    assert identity() == first
+    # The same rules under a new partition name deal anew; with another share, other parts are sealed.
+    assert identity(partition="second", holdout=0.4) != first
+
+
+def test_looking_binds_nobody(pictures: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(pictures), "s", pictures)
+    looked = open_question(spec, tmp_path, (), Silent(), remember=False)
+    assert not list((tmp_path / "partitions").glob("*.csv"))
+    assert open_question(spec, tmp_path, (), Silent()).identity == looked.identity
+    assert list((tmp_path / "partitions").glob("*.csv"))
+
+
+def test_every_size_a_branch_can_ask_for_is_decoded() -> None:
+    sizes = pixel_sizes(parse_space(BRANCHES))
+    assert {(160, "pad"), (80, "stretch")} <= set(sizes)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        ({"phases": {"type": "categorical", "choices": ["head", "probe"]}}, {"phases": "probe"}),
+        ({"phases": {"type": "categorical", "choices": ["head", "head_tail"]}}, None),
+        ({"backbone": "s_cnn_01"}, None),
+        (
+            {"phases": {"fixed": "probe"}, "class_weighting": {"type": "float", "low": 0.0, "high": 0.4}},
+            {"phases": "probe", "class_weighting": 0.2},
+        ),
+        (BRANCHES, {"backbone": "efficientnet_lite0", "phases": "probe", "image_size": 160, "resize": "pad"}),
+    ],
+)
+def test_the_baseline_is_the_probe_where_the_space_has_one(
+    space: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    assert baseline_point(parse_space(space)) == expected
+
+
+def test_an_unknown_loss_is_refused_with_a_close_match() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_losses(parse_space({"loss": {"type": "categorical", "choices": ["focal", "cross_entorpy"]}}))
+    [fault] = caught.value.faults
+    assert (fault.where, fault.got) == ("$.space.loss", "'cross_entorpy'")
+    assert "cross_entropy" in fault.fix
