@@ -17,7 +17,7 @@ from fdsearch.data.load import load_dataset
 from fdsearch.data.partition import Partition, assign, write_splits
 from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
 from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic
-from fdsearch.parameters import FROM_SCRATCH, PARAMETERS
+from fdsearch.parameters import PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.space import SearchSpace, Value
 from fdsearch.training.job import JobMaker
@@ -132,6 +132,7 @@ def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
     """
     from fdsearch.models.builders import BUILDERS
     from fdsearch.models.weights import available
+    from fdsearch.models.weights_files import WEIGHTS_FILES
 
     backbones = space.values("backbone") or (PARAMETERS["backbone"].default,)
     faults = [
@@ -143,7 +144,7 @@ def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
         raise ConfigError("the search space names unknown architectures", faults)
     if "random" in space.values("weights"):
         return space
-    missing = [name for name in backbones if needs_weights(name) and "imagenet" not in available(name)]
+    missing = [name for name in backbones if name in WEIGHTS_FILES and "imagenet" not in available(name)]
     if not missing:
         return space
     resolved = space.without("backbone", missing) if space.get("backbone") else None
@@ -153,13 +154,6 @@ def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
         raise ResourceError("no backbone of the search space has weights here", faults)
     progress.say(f"not searched, no weights here: {', '.join(missing)} ({remedy})")
     return resolved
-
-
-def needs_weights(backbone: str) -> bool:
-    """Whether an architecture of ours starts from pretrained weights; a plugin's takes care of itself."""
-    from fdsearch.models.weights import available
-
-    return backbone not in FROM_SCRATCH and bool(available(backbone))
 
 
 def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from small_set import study
 
+from fdsearch import pipeline
 from fdsearch.errors import ConfigError
+from fdsearch.files import digest_file
 from fdsearch.pipeline.question import baseline_point, check_losses, open_question, pixel_sizes
 from fdsearch.progress import Silent
 from fdsearch.space_reader import parse_space
@@ -71,3 +73,32 @@ def test_an_unknown_loss_is_refused_with_a_close_match() -> None:
     [fault] = caught.value.faults
     assert (fault.where, fault.got) == ("$.space.loss", "'cross_entorpy'")
     assert "cross_entropy" in fault.fix
+
+
+PLUGIN = """
+import keras
+import fdsearch
+from fdsearch.models.frame import classifier, picture_input, pooled
+
+@fdsearch.builder("tiny")
+def tiny(config, input_shape, n_classes):
+    pictures, maps = picture_input(input_shape, scale=[1 / 255], offset=[0.0])
+    maps = keras.layers.Conv2D(int(config.custom["custom_width"]), 5, strides=4, activation="relu")(maps)
+    return classifier(pictures, pooled(maps, config.pooling), config, n_classes)
+
+@fdsearch.loss("plain")
+def plain(config, n_classes):
+    return lambda y_true, logits: keras.losses.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
+"""
+
+
+def test_a_plugins_builder_and_loss_train_in_a_worker(pictures: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    space = {"backbone": "tiny", "image_size": 48, "phases": "full", "epochs": 2, "loss": "plain", "custom_width": 6}
+    spec = parse_study(study(pictures, space=space), "s", pictures)
+    document = pipeline.train(spec, tmp_path, plugins=[plugin])
+    assert document["epochs"] == [2, 2, 2]
+    assert 0 <= document["value"] <= 1
+    definition = open_question(spec, tmp_path, [plugin], Silent()).definition
+    assert definition["plugins"] == [digest_file(plugin)]  # another plugin is another question
