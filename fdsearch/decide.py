@@ -21,7 +21,7 @@ REJECT_BELOW = 0.5
 
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0, bias: ArrayLike = 0.0) -> NDArray[np.float64]:
-    """Return calibrated probabilities, ``softmax((logits + bias) / temperature)``.
+    """Return calibrated probabilities, ``softmax(logits / temperature + bias)``.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def probabilities(logits: ArrayLike, temperature: float = 1.0, bias: ArrayLike =
 
     Examples
     --------
-    >>> probabilities([[2.0, 0.0]], temperature=2.0, bias=[-2.0, 0.0])
+    >>> probabilities([[2.0, 0.0]], temperature=2.0, bias=[-1.0, 0.0])
     array([[0.5, 0.5]])
     """
-    return softmax((np.asarray(logits, np.float64) + np.asarray(bias, np.float64)) / temperature)
+    return softmax(np.asarray(logits, np.float64) / temperature + np.asarray(bias, np.float64))
 
 
 def pass_probability(probabilities: ArrayLike, pass_mask: ArrayLike) -> NDArray[np.float64]:

@@ -123,9 +123,9 @@ def parameter_faults(params: Mapping[str, Value], where: str = "$") -> list[Faul
 
 
 def defaults_of(backbone: str) -> dict[str, Value]:
-    """The defaults of all parameters; `image_size` and `phases` are the backbone's own."""
+    """The defaults of all parameters; `image_size`, `phases` and `dropout` are the backbone's own."""
     defaults = {name: parameter.default for name, parameter in PARAMETERS.items()}
     defaults["image_size"] = OWN_SIZES.get(backbone, DEFAULT_SIZE)
     if backbone in FROM_SCRATCH:
-        defaults["phases"] = "full"
+        defaults |= {"phases": "full", "dropout": 0.0}
     return defaults

@@ -121,6 +121,12 @@ def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | N
             matches = sorted(candidate.parent.glob(candidate.name)) if "*" in candidate.name else [candidate]
             if len(matches) == 1 and matches[0].exists():
                 return matches[0].resolve()
+            if len(matches) > 1:
+                several = ", ".join(match.name for match in matches)
+                faults.append(
+                    Fault(f"{where}: $.{key}", several, f"one file like {path}", "name it, or move the others")
+                )
+                return path
         tried = " nor ".join(str(candidate) for candidate in candidates)
         hint = "" if path.is_absolute() or variable else "; FDSEARCH_DATA is not set"
         fix = "mend the path, or set FDSEARCH_DATA to the folder that holds it"

@@ -76,5 +76,5 @@ def test_worst_of_part_keeps_leading_axes_and_nan() -> None:
 def test_probabilities_undo_the_shift_and_the_temperature() -> None:
     true = np.array([[0.7, 0.2, 0.1]])
     bias, temperature = np.array([0.5, -1.0, 2.0]), 3.0
-    assert probabilities(temperature * np.log(true) - bias, temperature, bias) == pytest.approx(true)
+    assert probabilities(temperature * (np.log(true) - bias), temperature, bias) == pytest.approx(true)
     assert np.isnan(probabilities([[np.nan, 0.0, 0.0]])).all()

@@ -19,7 +19,10 @@ _LOG_TEMPERATURES = (-3.0, 5.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probabilities are ``softmax((logits + bias) / temperature)``.
+    """Probabilities are ``softmax(logits / temperature + bias)``.
+
+    The temperature makes an honest posterior, under the class shares that the loss saw, of the logits; the bias then
+    carries it to the true shares. The other order would shrink the bias with the temperature.
 
     Parameters
     ----------
@@ -121,13 +124,13 @@ def fit_temperature(logits: ArrayLike, y_true: ArrayLike, shift: ArrayLike) -> C
     known = ~np.isnan(values).any(axis=-1)
     if not known.any():
         raise ValueError("logits must hold a row without NaN")
-    shifted, n_classes = values[known] + bias, len(bias)
+    predicted, n_classes = values[known], len(bias)
     smoothing = 0.5 / (np.asarray(y_true).size + 1)
-    targets = np.full(shifted.shape, smoothing / max(1, n_classes - 1))
+    targets = np.full(predicted.shape, smoothing / max(1, n_classes - 1))
     np.put_along_axis(targets, true[known][:, None], 1 - smoothing, axis=-1)
 
     def loss(log_temperature: float) -> float:
-        scaled = shifted / np.exp(log_temperature)
+        scaled = predicted / np.exp(log_temperature) + bias
         scaled -= scaled.max(axis=-1, keepdims=True)
         log_total = np.log(np.exp(scaled).sum(axis=-1))
         return float((log_total - (targets * scaled).sum(axis=-1)).mean())

@@ -1,7 +1,7 @@
 """``contract.json``: what stands between a picture and a decision, apart from the weights; numbers and strings only.
 
 `pipeline` writes it beside a model, `predictor` obeys it; whoever deploys the model elsewhere can follow it without
-fdsearch: decode and resize, run the model, add ``bias`` to the logits, divide by ``temperature``, softmax, compare the
+fdsearch: decode and resize, run the model, divide the logits by ``temperature``, add ``bias``, softmax, compare the
 sum over ``pass_classes`` with the threshold.
 """
 
@@ -40,7 +40,7 @@ class LogitOutput(Frozen):
 
 
 class Calibration(Frozen):
-    """Probabilities are ``softmax((logits + bias) / temperature)``; `bias` has one number per class."""
+    """Probabilities are ``softmax(logits / temperature + bias)``; `bias` has one number per class."""
 
     temperature: Annotated[FiniteFloat, Field(gt=0)]
     bias: tuple[FiniteFloat, ...]

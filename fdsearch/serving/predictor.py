@@ -29,7 +29,7 @@ from fdsearch.workspace import Workspace
 if TYPE_CHECKING:
     import keras
 
-Source = Path | bytes | NDArray[np.uint8]
+Source = str | Path | bytes | NDArray[np.uint8]
 """A picture: a file, its bytes, or decoded gray pixels of shape (h, w)."""
 
 BATCH = 32
@@ -112,7 +112,7 @@ class Predictor:
 
         Parameters
         ----------
-        sources : sequence of Path, bytes, or ndarray of uint8 with shape (h, w)
+        sources : sequence of str, Path, bytes, or ndarray of uint8 with shape (h, w)
 
         Returns
         -------
@@ -142,7 +142,7 @@ class Predictor:
 
         Parameters
         ----------
-        sources : sequence of Path, bytes, or ndarray of uint8 with shape (h, w)
+        sources : sequence of str, Path, bytes, or ndarray of uint8 with shape (h, w)
         groups : sequence of str, optional
             The part of each picture, whose worst picture decides; default: each picture is a part of its own.
 
@@ -202,7 +202,7 @@ class Predictor:
 
 def _load(source: Source, size: int, policy: str) -> NDArray[np.uint8]:
     if not isinstance(source, np.ndarray):
-        return imaging.load(source, size, policy)
+        return imaging.load(Path(source) if isinstance(source, str) else source, size, policy)
     if source.dtype != np.uint8 or source.ndim != 2 or not source.size:
         got = f"an array of {source.dtype} with shape {source.shape}"
         raise imaging.PictureError(got, "gray pixels: uint8 with shape (h, w)", "convert it, or pass the file's bytes")
@@ -210,7 +210,7 @@ def _load(source: Source, size: int, policy: str) -> NDArray[np.uint8]:
 
 
 def _name(source: Source, number: int) -> str:
-    return str(source) if isinstance(source, Path) else f"picture {number}"
+    return str(source) if isinstance(source, (str, Path)) else f"picture {number}"
 
 
 def _check_decoder(version: ModelVersion, contract: Contract) -> None:

@@ -56,14 +56,15 @@ class Patience:
 
     def exhausted(self, epoch: int, figures: Monitored) -> bool:
         """Take the figures of an epoch (0-based in the phase); whether the phase should end after it."""
+        if epoch < self._settings.start_epoch:
+            return False
         current = {"macro_f1": figures.macro_f1, "loss": -figures.loss}
         for name, best in self._best.items():
             improved = current[name] > best and current[name] - best >= self._settings.min_delta
             self._stale[name] = 0 if improved else self._stale[name] + 1
             if improved:
                 self._best[name] = current[name]
-        enough = epoch + 1 >= self._settings.start_epoch
-        return enough and any(stale >= self._settings.patience for stale in self._stale.values())
+        return any(stale >= self._settings.patience for stale in self._stale.values())
 
 
 @dataclass

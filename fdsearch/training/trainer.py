@@ -73,6 +73,9 @@ def fit(job: Job, report: Report) -> Result:
     except _NonFinite as error:
         return run.result("failed", time.monotonic() - started, failure="non_finite", message=str(error))
     if status == "done" and job.save_to is not None:
+        if not all(np.isfinite(array).all() for array in network.weights()):  # the last step's, which no loss has seen
+            failure = "the last step left weights that are not finite; lower learning_rate"
+            return run.result("failed", time.monotonic() - started, failure="non_finite", message=failure)
         network.save(job.save_to)
     return run.result(status, time.monotonic() - started)
 

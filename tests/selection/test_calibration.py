@@ -33,6 +33,18 @@ def test_recovers_the_shares_that_a_weighted_loss_hid() -> None:
     assert log_loss(y_true, np.log(fitted.apply(balanced))) < log_loss(y_true, balanced)
 
 
+@pytest.mark.parametrize("overconfidence", [0.5, 3.0, 5.0])
+def test_undoes_overconfidence_and_hidden_shares_together(overconfidence: float) -> None:
+    """Balanced training and logits that are too large: each alone is undone, so both are."""
+    y_true, logits = world(2, 4000, SHARES)
+    trained = overconfidence * (logits - np.log(SHARES) + np.log(1 / 3))
+    fitted = fit_temperature(trained, y_true, prior_shift(y_true, [1 / 3] * 3))
+    assert fitted.temperature == pytest.approx(overconfidence, rel=0.1)
+    fresh_true, fresh = world(3, 4000, SHARES)
+    again = fitted.apply(overconfidence * (fresh - np.log(SHARES) + np.log(1 / 3)))
+    assert log_loss(fresh_true, np.log(again)) == pytest.approx(log_loss(fresh_true, fresh), abs=0.01)
+
+
 def test_helps_on_fresh_pictures() -> None:
     """Few pictures to fit on, logits four times too large, as after fine-tuning on a small set."""
     for seed in range(10):
@@ -77,4 +89,4 @@ def test_shift_is_zero_for_true_shares_and_finite_for_absent_classes() -> None:
 def test_numbers_are_applied_as_the_contract_says() -> None:
     calibration = Calibration(2.0, (0.0, 1.0))
     assert calibration.to_json() == {"temperature": 2.0, "bias": [0.0, 1.0]}
-    assert calibration.apply([[1.0, 2.0]]) == pytest.approx(softmax([[0.5, 1.5]]))
+    assert calibration.apply([[1.0, 2.0]]) == pytest.approx(softmax([[0.5, 2.0]]))

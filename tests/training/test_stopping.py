@@ -26,7 +26,10 @@ def ends(settings, figures):
         (EarlyStopping("macro_f1", 1), [(0.5, 9), (0.6, 9), (0.6, 1)], 2),
         (EarlyStopping("both", 2), [(0.5, 1.0), (0.4, 0.9), (0.4, 0.8)], 2),
         (EarlyStopping("both", 2), [(0.5, 1.0), (0.6, 1.9), (0.7, 1.8)], 2),
-        (EarlyStopping("loss", 1, start_epoch=3), [(0, 1), (0, 2), (0, 3), (0, 4)], 2),
+        # epochs before the first one that counts are neither stale nor the best so far, as in Keras
+        (EarlyStopping("loss", 1, start_epoch=3), [(0, 1), (0, 2), (0, 3), (0, 4)], None),
+        (EarlyStopping("loss", 1, start_epoch=3), [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)], 4),
+        (EarlyStopping("loss", 2, start_epoch=2), [(0, 1), (0, 1), (0, 5), (0, 4), (0, 4), (0, 4)], 5),
         (EarlyStopping("none", 1), [(0, 1)] * 5, None),
     ],
 )
