@@ -58,8 +58,8 @@ class EarlyStopping:
     """When a phase ends early.
 
     `monitor` is ``none``, ``macro_f1``, ``loss`` or ``both`` (either may end the phase); an improvement is a change by
-    at least `min_delta`; a phase ends after `patience` epochs without one. Its epochs before `start_epoch` (0-based) are
-    not looked at, as in Keras's ``start_from_epoch``.
+    at least `min_delta`; a phase ends after `patience` epochs without one. Epochs before `start_epoch` (0-based, in the
+    phase) are not looked at, as in Keras's ``start_from_epoch``.
     """
 
     monitor: str = "none"
