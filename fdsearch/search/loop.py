@@ -222,7 +222,9 @@ class SearchLoop:
             self.progress.say(f"trial {attempt.trial.number}: macro F1 {score:.4f} {_describe(attempt)}")
         elif self._stopping:
             self._stopped(attempt)
-        elif not attempt.enqueued and loses_between_folds(self.task.search, score, self.ledger.values_at(step)):
+        elif not attempt.enqueued and loses_between_folds(
+            self.task.search, attempt.fold, score, self.ledger.values_at(step)
+        ):
             self._prune(attempt, f"after fold {attempt.fold} of {len(attempt.folds)} at {score:.4f}")
         else:
             self._submit(attempt)

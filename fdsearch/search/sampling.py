@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _START_UP_TRIALS = 8
 _TRIALS_BEFORE_PRUNING = 4
 _EPOCHS_BEFORE_PRUNING = 2
+_FOLDS_BEFORE_PRUNING = 2
 _HYPERBAND_TRIALS = 100
 _KEPT = {"median": 0.50, "percentile": 0.75}
 """Share of the trials that go on."""
@@ -88,12 +89,16 @@ def pruner_warning(search: SearchSpec) -> str | None:
     return None
 
 
-def loses_between_folds(search: SearchSpec, value: float, others: list[float]) -> bool:
+def loses_between_folds(search: SearchSpec, n_folds: int, value: float, others: list[float]) -> bool:
     """Whether a pooled score after some folds is below what finished trials had after the same folds.
+
+    One fold proves nothing: on few parts a configuration's single folds lie further apart than configurations do.
 
     Optuna's pruners compare best-so-far values; between folds that would let one lucky epoch of the first fold stand
     for the pooled score, so the comparison here is step by step.
     """
-    if search.pruner in ("none", "hyperband") or len(others) < _TRIALS_BEFORE_PRUNING:
+    if search.pruner in ("none", "hyperband") or n_folds < _FOLDS_BEFORE_PRUNING:
+        return False
+    if len(others) < _TRIALS_BEFORE_PRUNING:
         return False
     return value < float(np.quantile(others, 1 - _KEPT[search.pruner]))
