@@ -146,6 +146,10 @@ def wait(call):
     os.kill(os.getpid(), int(os.environ["SIGNAL"]))
     time.sleep(60)
 
+# Whoever runs the tests in the background, or under nohup, lets some of these signals be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 command(app, "wait", example="fdsearch wait", show=print)(wait)
 sys.exit(main(["wait", "--json"]))
 """

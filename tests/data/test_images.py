@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-from collections.abc import Iterator
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from fdsearch import imaging
 from fdsearch.data.images import Picture, PixelStore
-from fdsearch.errors import DataError, ResourceError, StorageError
+from fdsearch.errors import DataError, StorageError
 from fdsearch.files import digest_file
 from fdsearch.imaging import PictureError
 from fdsearch.progress import Silent
@@ -35,13 +35,24 @@ def paths(tmp_path: Path, picture: Any) -> list[Path]:
     return found
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond 300 bytes: a limit of the operating system, met by real writes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+ON_A_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from fdsearch.data.images import PixelStore
+from fdsearch.errors import ResourceError
+from fdsearch.files import digest_file
+from fdsearch.progress import Silent
+
+store, paths = PixelStore(Path(sys.argv[1])), [Path(name) for name in sys.argv[2:]]
+content = tuple(digest_file(path) for path in paths)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+try:
+    store.decode(paths, content, [(16, "stretch"), (24, "pad")], Silent())
+except ResourceError as error:
+    sys.exit(error.exit_code)
+"""
+"""No file of this process may grow beyond 300 bytes: a limit of the operating system, met by real writes. In a process
+of its own, because the limit would hold for the test runner's log as well."""
 
 
 def settle(*paths: Path) -> None:
@@ -195,11 +206,10 @@ def test_hashing_lists_every_unreadable_file(store: PixelStore, paths: list[Path
     assert len(caught.value.faults) == 2
 
 
-def test_a_full_disk_is_a_lack_of_resources(store: PixelStore, paths: list[Path], full_disk: None) -> None:
-    content = tuple(digest_file(path) for path in paths)
-    with pytest.raises(ResourceError) as caught:
-        store.decode(paths, content, SIZES, Silent())
-    assert caught.value.exit_code == 7
+def test_a_full_disk_is_a_lack_of_resources(store: PixelStore, paths: list[Path]) -> None:
+    command = [sys.executable, "-c", ON_A_FULL_DISK, str(store.folder), *map(str, paths)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 7, answer.stderr
     assert list(store.folder.iterdir()) == []
 
 
