@@ -192,6 +192,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_the_real_sets(shared_data: Path, tmp_path: Path) -> None:
+    shared_data = shared_data.resolve()
     tiles = inspect_folder(shared_data / "magnetic_tile")
     assert (tiles.n, tiles.label, tiles.metadata) == (1344, "label", ("exposure",))
     assert tiles.group == {"csv": str(shared_data / "magnetic_tile" / "tile_groups.csv"), "column": "tile_group"}

@@ -48,7 +48,7 @@ def test_order_and_batches_do_not_matter(predictor: Predictor, pictures: list[Pa
 
 def test_a_prediction_follows_the_contract(predictor: Predictor, pictures: list[Path]) -> None:
     logits = predictor.logits(pictures).astype(np.float64)
-    scores = np.exp((logits + np.array([-0.5, 0.0, 0.5])) / 1.5)
+    scores = np.exp(logits / 1.5 + np.array([-0.5, 0.0, 0.5]))
     scores /= scores.sum(axis=1, keepdims=True)
     for row, score, path, prediction in zip(logits, scores, pictures, predictor.predict(pictures), strict=True):
         assert prediction.filename == str(path)
