@@ -51,6 +51,7 @@ def test_no_finished_trial_is_lost_or_repeated(pictures: Path, tmp_path: Path, v
     wait_for_trials(tmp_path, 2)
     workers = psutil.Process(process.pid).children(recursive=True)
     if victim == "tree":
+        os.kill(process.pid, signal.SIGSTOP)  # all at once: the parent must not see its workers die
         for worker in workers:
             worker.kill()
     os.kill(process.pid, signal.SIGKILL)
@@ -70,8 +71,9 @@ def test_no_finished_trial_is_lost_or_repeated(pictures: Path, tmp_path: Path, v
     assert {number: trials[number].value for number in done} == done
     assert Counter(trial.state.name for trial in trials) == {"COMPLETE": TRIALS, "FAIL": len(interrupted)}
     assert document["n_complete"] == TRIALS
-    for trial in interrupted:
-        assert trial.params in [other.params for other in trials if other.state.name == "COMPLETE"]
+    complete = [trial.params.items() for trial in trials if trial.state.name == "COMPLETE"]
+    for trial in interrupted:  # one that was killed while it drew has only a part of its parameters
+        assert any(trial.params.items() <= params for params in complete)
     params = [json.dumps(trial.params, sort_keys=True) for trial in trials if trial.state.name == "COMPLETE"]
     assert len(set(params)) == TRIALS
 
