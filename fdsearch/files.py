@@ -19,6 +19,9 @@ from typing import Any
 
 from fdsearch.errors import Fault, ResourceError, StorageError
 
+DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""What the operating system says of a full disk, quota or file; Windows knows no quota."""
+
 
 def canonical_json(value: Any) -> bytes:
     """Return the one UTF-8 encoding of a JSON value: sorted keys, no spaces, no NaN.
@@ -121,7 +124,7 @@ def disk_errors(place: Path, content: str) -> Iterator[None]:
         yield
     except OSError as error:
         got = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             fault = Fault(str(place), got, f"room for {content}", "free space there, or choose another place")
             raise ResourceError("the disk is full", [fault]) from error
         fault = Fault(

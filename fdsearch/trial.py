@@ -48,10 +48,6 @@ class Phase:
     learning_rate: float = 0.0
     epochs: int = 0
 
-    @property
-    def trains_backbone(self) -> bool:
-        return self.unfreeze > 0 or bool(self.unfreeze_layers)
-
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -178,13 +174,13 @@ def _phases(full: Mapping[str, Value]) -> tuple[Phase, ...]:
     for index, ((name, _), epochs) in enumerate(zip(preset, _shared_epochs(full["epochs"], preset), strict=True)):
         if epochs == 0:
             continue
-        share, layers = _depth(name, index, len(preset), full)
+        share, layers = _depth(name, index, full)
         rate = full["learning_rate"] * full["phase_decay"] ** index
         phases.append(Phase(name, share, layers, rate, epochs))
     return tuple(phases)
 
 
-def _depth(name: str, index: int, n_phases: int, full: Mapping[str, Value]) -> tuple[float, int | None]:
+def _depth(name: str, index: int, full: Mapping[str, Value]) -> tuple[float, int | None]:
     if name == "head":
         return 0.0, None
     if name == "full":

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from fdsearch.data.file_index import FileIndex, PictureFacts
 from fdsearch.data.picture_files import check_regular, read_regular
-from fdsearch.data.pixel_file import PixelFileWriter, disk_errors, is_whole, pixel_file_name, sweep
+from fdsearch.data.pixel_file import PixelFileWriter, is_whole, pixel_file_name, sweep
 from fdsearch.errors import DataError, Fault
+from fdsearch.files import disk_errors
 from fdsearch.imaging import Gray, PictureError, decode, resize
 from fdsearch.progress import Progress, Silent
 
@@ -114,7 +115,7 @@ class PixelStore:
         files = {(size, policy): self.folder / pixel_file_name(content, size, policy) for size, policy in sizes}
         missing = [key for key, file in files.items() if not is_whole(file, (len(paths), key[0], key[0], 1))]
         if missing:
-            with disk_errors(self.folder), ExitStack() as stack:
+            with disk_errors(self.folder, "the decoded pictures"), ExitStack() as stack:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 sweep(self.folder)
                 writers = [
@@ -127,7 +128,7 @@ class PixelStore:
         return FileIndex(self.folder / "files.json")
 
     def _save(self, index: FileIndex) -> None:
-        with disk_errors(self.folder):
+        with disk_errors(self.folder, "the index of pictures"):
             index.save()
 
 

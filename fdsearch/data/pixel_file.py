@@ -6,19 +6,17 @@ Plain appending writes, not a writable memory map: on a full disk a map ends the
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch.errors import Fault, ResourceError, StorageError
 from fdsearch.files import digest_json, sync_folder
 from fdsearch.imaging import DECODER_VERSION
 
@@ -93,21 +91,3 @@ def sweep(folder: Path) -> None:
                 path.unlink()
         except OSError:  # another process swept it, or it is not ours to remove
             continue
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk into `ResourceError` and any other failure to write below `folder` into `StorageError`."""
-    try:
-        yield
-    except OSError as error:
-        what = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            fault = Fault(
-                str(folder), what, "room for the decoded pictures", "free space there, or choose another --root"
-            )
-            raise ResourceError("the disk is full", [fault]) from error
-        fault = Fault(
-            str(folder), what, "a folder that can be written", "mend its permissions, or choose another --root"
-        )
-        raise StorageError("the cache cannot be written", [fault]) from error

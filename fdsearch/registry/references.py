@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import ConfigError, Fault
 
-ALIASES = ("champion", "challenger")
-
 
 @dataclass(frozen=True)
 class Reference:

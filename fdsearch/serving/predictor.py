@@ -166,9 +166,7 @@ class Predictor:
         if not len(logits):
             return []
         calibration = contract.calibration
-        scores = (
-            probabilities(logits, calibration.temperature, calibration.bias) if calibration else probabilities(logits)
-        )
+        scores = probabilities(logits, calibration.temperature, calibration.bias)
         rule = contract.decision.model_dump() if contract.decision else None
         decisions = decide(scores, contract.pass_mask, rule, groups)
         labels = [contract.classes[index] for index in metrics.predict(logits)]
