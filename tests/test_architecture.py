@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors"},
     "pipeline": {*TRAINING, "search", "selection", "registry", "serving", "report"},
     "doctor": {*BASE, "models"},
-    "cli": {*BASE, "data", "models", "registry", "serving", "report", "pipeline", "doctor"},
+    "cli": {*BASE, "data", "models", "execution", "registry", "serving", "report", "pipeline", "doctor"},
     "__main__": {"errors", "cli"},
 }
 """Each module or subpackage of fdsearch with those it may import, anywhere in its code."""

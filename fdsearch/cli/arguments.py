@@ -13,6 +13,7 @@ from fdsearch.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from fdsearch.config import StudySpec
+    from fdsearch.pipeline.means import Means
 
 Study = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, the name of a run under the root, or a shipped study.")
@@ -39,6 +40,15 @@ def resolve(reference: str, root: Path) -> StudySpec:
     """Read the study that a command names."""
     spec: StudySpec = pipeline.resolve_study(reference, root)
     return spec
+
+
+def means_of(workers: int, gpus: str | None, executor: str, storage: str | None, upgrade_storage: bool) -> Means:
+    """The machine and the database that a command's options name."""
+    from fdsearch.execution.machine import Machine
+    from fdsearch.pipeline.means import Means
+
+    names = None if gpus is None else tuple(name.strip() for name in gpus.split(",") if name.strip())
+    return Means(Machine(workers, names, executor), storage, upgrade_storage)
 
 
 def plugin_files(plugins: Sequence[Path] | None) -> tuple[Path, ...]:

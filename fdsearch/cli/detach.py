@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fdsearch.cli.command import Document
 
 
-def start(reference: str, name: str, root: Path, options: Sequence[str]) -> Document:
+def start(reference: str, name: str, root: Path, options: Sequence[str], environment: Mapping[str, str]) -> Document:
     """Start ``fdsearch run`` in the background.
 
     Parameters
@@ -22,6 +23,8 @@ def start(reference: str, name: str, root: Path, options: Sequence[str]) -> Docu
     root : Path
     options : sequence of str
         Further options of `run`.
+    environment : mapping
+        Variables for it beside our own.
 
     Returns
     -------
@@ -33,7 +36,12 @@ def start(reference: str, name: str, root: Path, options: Sequence[str]) -> Docu
     command = [sys.executable, "-m", "fdsearch", "run", *options, f"--root={root}", "--", reference]
     with output.open("ab") as stream:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **environment},
         )
     process.returncode = 0  # nobody waits for it; without a code Python would warn that it still runs
     return {"study": name, "pid": process.pid, "output": str(output)}

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fdsearch import pipeline
 from fdsearch.cli import show
-from fdsearch.cli.arguments import OptionalStudy, Plugins, Study, assignments, plugin_files, resolve
+from fdsearch.cli.arguments import OptionalStudy, Plugins, Study, assignments, means_of, plugin_files, resolve
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.errors import ConfigError, ConflictError, Fault
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move a run of this name aside and start anew.")]
 Promote = Annotated[bool, typer.Option("--promote", help="Let a candidate whose gates hold become champion.")]
+
+
+Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Fits that run at the same time.")]
+Gpus = Annotated[
+    str | None,
+    typer.Option("--gpus", metavar="0,1", help="GPUs to use; default all that are visible.", show_default=False),
+]
+ExecutorName = Annotated[
+    Literal["local", "ray"], typer.Option("--executor", help="Worker processes here, or actors of a Ray cluster.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="FDSEARCH_STORAGE",
+        metavar="URL",
+        help="PostgreSQL database that several machines share: postgresql+psycopg://USER@HOST/NAME.",
+        show_default=False,
+    ),
+]
+Upgrade = Annotated[bool, typer.Option("--upgrade-storage", help="Upgrade a study database of Optuna 4.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +61,11 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background; `fdsearch status` follows it.")
     ] = False,
+    workers: Workers = 1,
+    gpus: Gpus = None,
+    executor: ExecutorName = "local",
+    storage: Storage = None,
+    upgrade_storage: Upgrade = False,
     plugin: Plugins = None,
 ) -> Document:
     """Search, compare, refit, open the holdout and register: the main job. Continues where it stopped."""
@@ -55,20 +81,50 @@ def run(
         from fdsearch.cli.detach import start
 
         flags = [name for name, given in (("--fresh", fresh), ("--promote", promote)) if given]
-        return start(study, spec.name, call.root, [*flags, *(f"--plugin={file}" for file in plugins)])
-    return pipeline.run(spec, call.root, fresh=fresh, promote=promote, plugins=plugins, progress=call.progress)
+        flags += [f"--workers={workers}", f"--executor={executor}", *([f"--gpus={gpus}"] if gpus else [])]
+        flags += ["--upgrade-storage"] if upgrade_storage else []
+        environment = {"FDSEARCH_STORAGE": storage} if storage else {}  # not an argument: it may hold a password
+        return start(study, spec.name, call.root, [*flags, *(f"--plugin={file}" for file in plugins)], environment)
+    means = means_of(workers, gpus, executor, storage, upgrade_storage)
+    return pipeline.run(
+        spec, call.root, fresh=fresh, promote=promote, plugins=plugins, means=means, progress=call.progress
+    )
 
 
-def search(call: Call, study: Study, fresh: Fresh = False, plugin: Plugins = None) -> Document:
+def search(
+    call: Call,
+    study: Study,
+    fresh: Fresh = False,
+    workers: Workers = 1,
+    gpus: Gpus = None,
+    executor: ExecutorName = "local",
+    storage: Storage = None,
+    upgrade_storage: Upgrade = False,
+    plugin: Plugins = None,
+) -> Document:
     """Search alone: trials until their number or the budget is reached."""
+    means = means_of(workers, gpus, executor, storage, upgrade_storage)
+    plugins = plugin_files(plugin)
     spec = resolve(study, call.root)
-    return pipeline.search(spec, call.root, fresh=fresh, plugins=plugin_files(plugin), progress=call.progress)
+    return pipeline.search(spec, call.root, fresh=fresh, plugins=plugins, means=means, progress=call.progress)
 
 
-def select(call: Call, study: Study, promote: Promote = False, plugin: Plugins = None) -> Document:
+def select(
+    call: Call,
+    study: Study,
+    promote: Promote = False,
+    workers: Workers = 1,
+    gpus: Gpus = None,
+    executor: ExecutorName = "local",
+    storage: Storage = None,
+    upgrade_storage: Upgrade = False,
+    plugin: Plugins = None,
+) -> Document:
     """The rest of `run` after a search: repeats, comparison, refit, holdout, registration."""
+    means = means_of(workers, gpus, executor, storage, upgrade_storage)
+    plugins = plugin_files(plugin)
     spec = resolve(study, call.root)
-    return pipeline.select(spec, call.root, promote=promote, plugins=plugin_files(plugin), progress=call.progress)
+    return pipeline.select(spec, call.root, promote=promote, plugins=plugins, means=means, progress=call.progress)
 
 
 def train(

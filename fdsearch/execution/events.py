@@ -1,4 +1,4 @@
-"""What executors tell their callers, and the one method that all executors share, with its rules.
+"""What executors tell their callers, and what executors have in common.
 
 The events cross the pipe between worker and parent as they are, so they hold plain values.
 """
@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from fdsearch.training.job import CurveRow, Job, Result
 
@@ -40,7 +41,35 @@ OnResult = Callable[[Result], None]
 
 
 class Executor(Protocol):
-    """Whatever runs a list of jobs: `Supervisor` in worker processes, `InProcess` in this one."""
+    """Workers that run jobs side by side: `Supervisor` on this machine, `RayExecutor` on a cluster.
+
+    A context manager; its workers end with the block.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def free(self) -> int:
+        """Jobs that can be submitted now."""
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to a free worker."""
+
+    def events(self, timeout: float) -> list[Event]:
+        """Wait for news; each `Reported` must be followed by `answer`: its job waits for it."""
+
+    def answer(self, job_id: str, proceed: bool) -> None:
+        """Let a job that reported go on, or end it; no effect if it has ended."""
+
+    def stop(self, job_id: str) -> None:
+        """End a job at its next report; kill it if it goes on beyond the grace. No effect if it has ended."""
+
+    def place(self, job_id: str) -> str:
+        """Where a running job runs, in a word or two for a person: ``cpu 0``, ``gpu 1``; empty if unknown."""
 
     def run_all(
         self,
@@ -75,6 +104,9 @@ class Executor(Protocol):
         ValueError
             If two jobs have one id.
         """
+
+    def close(self) -> None:
+        """End all workers; what runs is lost."""
 
 
 def distinct(jobs: Iterable[Job]) -> list[Job]:

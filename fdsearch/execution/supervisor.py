@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from fdsearch.execution import slots
 from fdsearch.execution.conversation import Conversation
@@ -77,7 +78,7 @@ class Supervisor:
         self._idle: list[WorkerProcess] = []
         self._running: dict[str, Conversation] = {}
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -146,6 +147,10 @@ class Supervisor:
         """End a job at its next report; kill it if it goes on beyond the grace. No effect if it has ended."""
         if job_id in self._running:
             self._running[job_id].stop(self._stop_grace)
+
+    def place(self, job_id: str) -> str:
+        """Where a running job runs; see `Executor.place`."""
+        return f"worker {self._running[job_id].worker.slot}" if job_id in self._running else ""
 
     def run_all(
         self,

@@ -42,7 +42,7 @@ def refit(question: Question, candidate: Candidate, run: Running, folder: Path) 
         refit=candidate.refit(),
     )
     for _ in range(_ATTEMPTS):
-        results = run.supervisor.run_all([job], should_stop=run.interruption.requested)
+        results = run.executor.run_all([job], should_stop=run.interruption.requested)
         run.interruption.check()
         result = results[job.id]
         if result.failure not in LOST:

@@ -170,7 +170,7 @@ def _entries(
 
 
 def _continued(run: Running, finished: FinishedJobs) -> RunAll:
-    """The supervisor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
+    """The executor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
 
     def run_all(jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]:
         results = finished.known(jobs)
@@ -188,7 +188,7 @@ def _continued(run: Running, finished: FinishedJobs) -> RunAll:
 
         waiting = [job for job in jobs if job.id not in results]
         stop = run.interruption.requested
-        results |= run.supervisor.run_all(waiting, alive, keep, deadline, stop)
+        results |= run.executor.run_all(waiting, alive, keep, deadline, stop)
         run.interruption.check()
         return results
 

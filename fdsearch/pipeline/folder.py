@@ -10,8 +10,10 @@ from pathlib import Path
 
 from fdsearch.config import StudySpec
 from fdsearch.errors import Interrupted
-from fdsearch.execution.supervisor import Supervisor
+from fdsearch.execution.events import Executor
+from fdsearch.execution.machine import open_executor
 from fdsearch.pipeline.interruption import Interruption, interruptible
+from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress
 from fdsearch.search.storage import own_study
@@ -23,12 +25,13 @@ class Running:
     """What a command that trains holds while it does."""
 
     log: RunLog
-    supervisor: Supervisor
+    executor: Executor
     interruption: Interruption
+    means: Means
 
 
 @contextmanager
-def running(spec: StudySpec, root: Path, *, fresh: bool, n_workers: int, progress: Progress) -> Iterator[Running]:
+def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress: Progress) -> Iterator[Running]:
     """Own a study's run folder for the time of a block; the status says at last how it ended.
 
     Raises
@@ -44,8 +47,8 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, n_workers: int, progres
     with own_study(folder), interruptible() as interruption:
         log = RunLog(folder, spec.name, progress)
         try:
-            with Supervisor(n_workers, log=folder / "workers.txt") as supervisor:
-                yield Running(log, supervisor, interruption)
+            with open_executor(means.machine, folder / "workers.txt") as executor:
+                yield Running(log, executor, interruption, means)
         except Interrupted:
             log.end("interrupted")
             raise

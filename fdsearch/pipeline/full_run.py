@@ -10,6 +10,7 @@ from typing import Any
 from fdsearch.config import StudySpec
 from fdsearch.pipeline.budget import Budget
 from fdsearch.pipeline.folder import running
+from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.question import open_question
 from fdsearch.pipeline.search_stage import search_question
 from fdsearch.pipeline.selection_stage import select_question
@@ -24,7 +25,7 @@ def run(
     fresh: bool = False,
     promote: bool = False,
     plugins: Sequence[Path] = (),
-    n_workers: int = 1,
+    means: Means | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Search, compare on new folds, refit, open the holdout once, evaluate the gates, register and report.
@@ -40,8 +41,8 @@ def run(
         Let a candidate whose gates hold become champion even where there is one.
     plugins : sequence of Path
         Python files with own builders and losses; their code is run.
-    n_workers : int
-        Fits that run at the same time.
+    means : Means, optional
+        Workers and database; default one worker and a SQLite file.
     progress : Progress, optional
 
     Returns
@@ -57,12 +58,12 @@ def run(
     """
     started = time.monotonic()
     budget = Budget(started, spec.budget)
-    with running(spec, root, fresh=fresh, n_workers=n_workers, progress=progress or Silent()) as run:
+    with running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run:
         question = open_question(spec, root, plugins, run.log)
         stored = stored_result(question)
         if stored is not None:
             run.log.say("this study is finished: its stored result follows (raise n_trials, or use --fresh)")
             return stored
         run.log.update(now=True, stage="search")
-        outcome = search_question(question, run.supervisor, run.log, run.interruption, budget.search_deadline)
+        outcome = search_question(question, run.executor, run.log, run.interruption, budget.search_deadline)
         return select_question(question, outcome, run, budget, promote=promote)

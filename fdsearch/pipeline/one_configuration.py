@@ -12,7 +12,7 @@ import numpy as np
 
 from fdsearch.config import StudySpec
 from fdsearch.errors import ConfigError, Fault, ResourceError
-from fdsearch.execution.events import Executor, Reported
+from fdsearch.execution.events import Reported
 from fdsearch.execution.in_process import InProcess
 from fdsearch.execution.supervisor import Supervisor
 from fdsearch.metrics import macro_f1, per_class_report
@@ -65,8 +65,8 @@ def train(
     # An override may ask for a size that no trial of the space has.
     sizes = question.dataset.decode([(config.image_size, config.resize)], progress)
     question = replace(question, maker=replace(question.maker, pixels=sizes))
-    executor: Executor = InProcess() if in_process else Supervisor(log=_log(question))
-    with executor:  # type: ignore[attr-defined]
+    executor: Supervisor | InProcess = InProcess() if in_process else Supervisor(log=_log(question))
+    with executor:
         results = run_folds(question, config, executor, progress)
     rows = np.concatenate([fold.validation for fold in question.partition.folds])
     logits = np.concatenate([result.logits for result in results if result.logits is not None])
@@ -83,7 +83,9 @@ def train(
     }
 
 
-def run_folds(question: Question, config: TrialConfig, executor: Executor, progress: Progress) -> list[Result]:
+def run_folds(
+    question: Question, config: TrialConfig, executor: Supervisor | InProcess, progress: Progress
+) -> list[Result]:
     """Train a configuration on each fold of a question.
 
     Raises

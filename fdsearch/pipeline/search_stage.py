@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fdsearch.config import StudySpec
 from fdsearch.pipeline.folder import running
 from fdsearch.pipeline.interruption import Interruption
+from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.question import Question, baseline_point, open_question, write_run_files
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress, Silent
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
 
-    from fdsearch.execution.supervisor import Supervisor
+    from fdsearch.execution.events import Executor
 
 _CARRIED_OVER = 5
 """Best trials of the earlier data that start the search on new data."""
@@ -63,7 +64,7 @@ def search(
     *,
     fresh: bool = False,
     plugins: Sequence[Path] = (),
-    n_workers: int = 1,
+    means: Means | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Search a study's space until `n_trials` are finished or its budget is spent; continues an earlier search.
@@ -77,8 +78,8 @@ def search(
         Move an earlier run of this name aside.
     plugins : sequence of Path
         Python files with own builders and losses; their code is run.
-    n_workers : int
-        Trials that train at the same time.
+    means : Means, optional
+        Workers and database; default one worker and a SQLite file.
 
     Returns
     -------
@@ -92,9 +93,9 @@ def search(
     """
     started = time.monotonic()
     deadline = None if spec.budget is None else started + spec.budget
-    with running(spec, root, fresh=fresh, n_workers=n_workers, progress=progress or Silent()) as run:
+    with running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run:
         question = open_question(spec, root, plugins, run.log)
-        outcome = search_question(question, run.supervisor, run.log, run.interruption, deadline)
+        outcome = search_question(question, run.executor, run.log, run.interruption, deadline)
     return {
         "study": spec.name,
         **outcome.to_json(),
@@ -106,7 +107,7 @@ def search(
 
 def search_question(
     question: Question,
-    supervisor: Supervisor,
+    executor: Executor,
     log: RunLog,
     interruption: Interruption,
     deadline: float | None,
@@ -130,7 +131,7 @@ def search_question(
     loop = SearchLoop(
         study,
         task,
-        supervisor,
+        executor,
         log,
         deadline=deadline,
         should_stop=interruption.requested,

@@ -20,6 +20,7 @@ from fdsearch.pipeline.candidates import (
     search_optimism,
 )
 from fdsearch.pipeline.folder import Running, running
+from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.question import Question, open_question, write_run_files
 from fdsearch.pipeline.registration import appoint, champion, drafts, prepare, register
 from fdsearch.pipeline.reporting import write_tables
@@ -36,12 +37,12 @@ def select(
     *,
     promote: bool = False,
     plugins: Sequence[Path] = (),
-    n_workers: int = 1,
+    means: Means | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare the best trials of a search, refit and register; arguments, result and errors as in `run`."""
     started = time.monotonic()
-    with running(spec, root, fresh=False, n_workers=n_workers, progress=progress or Silent()) as run:
+    with running(spec, root, fresh=False, means=means or Means(), progress=progress or Silent()) as run:
         question = open_question(spec, root, plugins, run.log)
         outcome = outcome_of(question, prepare_study(question, run.log))
         write_run_files(question)

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from fdsearch.config import SearchSpec
 from fdsearch.data.folds import Fold
 from fdsearch.errors import ConfigError
-from fdsearch.execution.events import Finished, Reported
-from fdsearch.execution.supervisor import Supervisor
+from fdsearch.execution.events import Executor, Finished, Reported
 from fdsearch.parameters import PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
@@ -82,7 +81,7 @@ class SearchLoop:
     ----------
     study : optuna.Study
     task : SearchTask
-    supervisor : Supervisor
+    executor : Executor
     progress : Progress
     deadline : float or None
         `time.monotonic` value after which running trials are stopped and count as pruned.
@@ -96,7 +95,7 @@ class SearchLoop:
         self,
         study: Study,
         task: SearchTask,
-        supervisor: Supervisor,
+        executor: Executor,
         progress: Progress,
         *,
         deadline: float | None = None,
@@ -106,7 +105,7 @@ class SearchLoop:
         self.study = study
         self.ledger = Ledger(study)
         self.task = task
-        self.supervisor = supervisor
+        self.executor = executor
         self.progress = progress
         self.deadline = deadline
         self.should_stop = should_stop
@@ -126,12 +125,12 @@ class SearchLoop:
         """
         while True:
             self._check_time()
-            while self.supervisor.free and self._may_start():
+            while self.executor.free and self._may_start():
                 self._start()
             self.on_change(self)
             if not self.running:
                 return
-            for event in self.supervisor.events(_POLL_S):
+            for event in self.executor.events(_POLL_S):
                 if isinstance(event, Reported):
                     self._reported(event)
                 elif isinstance(event, Finished):
@@ -148,7 +147,7 @@ class SearchLoop:
         if (over or self.should_stop()) and not self._stopping:
             self._stopping = True
             for job_id in self.running:
-                self.supervisor.stop(job_id)
+                self.executor.stop(job_id)
 
     def _start(self) -> None:
         number = len(self.study.get_trials(deepcopy=False))
@@ -187,12 +186,12 @@ class SearchLoop:
             single_split=self.task.single_split,
         )
         self.running[job.id] = attempt
-        self.supervisor.submit(job)
+        self.executor.submit(job)
 
     def _reported(self, event: Reported) -> None:
         attempt = self.running[event.job_id]
         attempt.log_epoch(event.row)
-        self.supervisor.answer(event.job_id, not self._stopping and not self._prunes(attempt, event.row))
+        self.executor.answer(event.job_id, not self._stopping and not self._prunes(attempt, event.row))
 
     def _prunes(self, attempt: Attempt, row: CurveRow) -> bool:
         if attempt.fold > 0 or row.get("val_macro_f1") is None:

@@ -9,7 +9,7 @@ from fdsearch.cli.detach import start
 
 
 def test_the_command_goes_on_elsewhere(tmp_path: Path) -> None:
-    document = start("no_such_study", "tiles", tmp_path, ["--fresh", "--json"])
+    document = start("no_such_study", "tiles", tmp_path, ["--fresh", "--json"], {})
     _, status = os.waitpid(document["pid"], 0)
     assert os.waitstatus_to_exitcode(status) == 2
     assert '"no_such_study"' in Path(document["output"]).read_text()
