@@ -1,13 +1,13 @@
 # What one types to work on fdsearch; `make help` lists it. Every target makes its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench docs system clean
+.PHONY: help demo test test-slow check bench docs system clean drill-load drill-kill drill-parents drill-hand-over
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Made again when a dependency changes; an interrupted install leaves no stamp and is repeated.
 $(INSTALLED): pyproject.toml
@@ -34,12 +34,27 @@ check: $(INSTALLED) ## check format, style and types
 bench: $(INSTALLED) ## run the benchmarks; each prints one JSON line last
 	@set -e; for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file"; done
 
+# A drill exits non-zero where a guarantee fails; its last line is the figure, as JSON.
+DRILL = cd tests && PYTHONPATH=. ../$(BIN)/python -m drills.
+drill-load: $(INSTALLED) ## 16,000 trials over 8 workers on both storages, beside bare Optuna (hours)
+	$(DRILL)load
+
+drill-kill: $(INSTALLED) ## 20 searches whose processes are killed at random (half an hour)
+	$(DRILL)kill
+
+drill-parents: $(INSTALLED) ## two parents on one PostgreSQL study, its server restarted twice (minutes)
+	$(DRILL)two_parents
+
+drill-hand-over: $(INSTALLED) ## a real search with one worker and with two, and what its parent costs (half an hour)
+	$(DRILL)hand_over
+
 docs: $(INSTALLED) ## write docs/commands.md from the help of the commands
 	$(BIN)/typer fdsearch.cli.app utils docs --name fdsearch --title Commands --output docs/commands.md
 
 system: ## install the Debian packages that a bare machine lacks (as root)
 	apt-get update
-	apt-get install --yes --no-install-recommends chromium git make python3-venv
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+		chromium git make postgresql python3-venv
 
 clean: ## remove the environment and what tools left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

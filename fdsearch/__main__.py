@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # TensorFlow's notes about the processor are no result; whoever wants them sets the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.umask(os.umask(0o027) | 0o027)  # pictures and models are nobody else's business
     try:
         with _signals_as_exceptions():
             code = _run(list(arguments))  # the parser uses up what it is given

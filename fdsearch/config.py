@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,20 @@ def seconds(value: Any) -> Any:
     if not match or not any(match.groups()):
         raise ValueError("a duration such as 90s, 40m or 1h30m")
     return sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
+
+
+def words(value: Any) -> Any:
+    """Read a command: a list of words, or text that is split as a shell splits it, though no shell runs it.
+
+    Examples
+    --------
+    >>> words("tell.sh --to 'night shift'")
+    ['tell.sh', '--to', 'night shift']
+    """
+    found = shlex.split(value) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(word, str) for word in found):
+        raise ValueError("a command, as text or as a list of words")
+    return found
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
@@ -140,7 +155,7 @@ class SearchSpec(Frozen):
 
     n_trials: Annotated[int, Field(ge=1)] = 20
     sampler: Literal["tpe", "random", "grid"] = "tpe"
-    pruner: Literal["median", "percentile", "hyperband", "none"] = "median"
+    pruner: Literal["median", "percentile", "hyperband", "none"] = "percentile"
     random_state: Annotated[int, Field(ge=0, lt=2**32)] = 0
     enqueue: tuple[Recipe, ...] = ()
 
@@ -187,6 +202,7 @@ class StudySpec(Frozen):
     selection: SelectionSpec = SelectionSpec()
     decision: DecisionSpec = DecisionSpec()
     registry: RegistrySpec = RegistrySpec()
+    notify: Annotated[tuple[str, ...], BeforeValidator(words)] | None = None
 
     @property
     def model_name(self) -> str:
@@ -205,7 +221,8 @@ class StudySpec(Frozen):
     def rules(self) -> dict[str, Any]:
         """The part of the definition that a study file states; what changes it asks another question.
 
-        Budgets, `n_trials`, selection, decision and registry are left out: they do not change what a score means.
+        Budgets, `n_trials`, selection, decision, registry and `notify` are left out: they do not change what a score
+        means.
         """
         data = self.data.model_dump(
             mode="json", include={"label", "filename", "metadata", "rename", "pass_classes", "group"}

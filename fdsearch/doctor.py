@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fdsearch.execution.gpus import visible_gpus
+
 PACKAGES = {
     "train": ("optuna", "keras", "tensorflow", "scikit-learn", "pandas", "matplotlib", "optuna-dashboard"),
     "export": ("onnx", "ai-edge-litert"),
@@ -144,8 +146,18 @@ def _devices() -> list[Check]:
     if answer.returncode != 0:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         return [Check("devices", "missing", last, "pip install 'fdsearch[train]'")]
-    gpus = answer.stdout.strip().splitlines()[-1]
-    return [Check("devices", "ok", "no GPU; training runs on the processors" if gpus == "[]" else gpus)]
+    return [_device_check(answer.stdout.strip().splitlines()[-1])]
+
+
+def _device_check(seen: str) -> Check:
+    """What TensorFlow sees, beside what the driver has: a GPU that only one of them knows stands idle."""
+    gpus = visible_gpus(os.environ)
+    if seen == "[]" and gpus:
+        found = f"TensorFlow sees none of the GPUs that are here: {', '.join(gpu.address for gpu in gpus)}"
+        return Check("devices", "warning", found, "pip install 'fdsearch[gpu]', and a driver it supports")
+    memory = [f"gpu {gpu.name}: {gpu.free_mb} of {gpu.total_mb} MB free" for gpu in gpus if gpu.total_mb is not None]
+    found = "no GPU; training runs on the processors" if seen == "[]" else "; ".join([seen, *memory])
+    return Check("devices", "ok", found)
 
 
 def _weights() -> list[Check]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ class FdsearchError(Exception):
 
     def __str__(self) -> str:
         return "\n".join([self.message, *(f"  {fault}" for fault in self.faults)])
+
+    def to_json(self) -> dict[str, Any]:
+        """The value of ``error`` in what a command prints as JSON when it fails."""
+        return {
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "faults": [
+                {"where": fault.where, "got": fault.got, "expected": fault.expected, "fix": fault.fix}
+                for fault in self.faults
+            ],
+        }
 
 
 class ConfigError(FdsearchError):

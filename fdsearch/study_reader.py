@@ -90,7 +90,7 @@ def parse_study(
         data = _resolve_paths(data, where, folder, data_root, faults)
     if faults or spec is None:
         raise ConfigError("the study has faults", faults)
-    return spec.model_copy(update={"data": data})
+    return spec.model_copy(update={"data": data, "notify": _resolve_program(spec.notify, folder)})
 
 
 def _alone(model: type[_Section], section: Any) -> _Section | None:
@@ -144,6 +144,13 @@ def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | N
     if data.group.csv:
         updates["group"] = data.group.model_copy(update={"csv": find(data.group.csv, "data.group.csv")})
     return data.model_copy(update=updates)
+
+
+def _resolve_program(command: tuple[str, ...] | None, folder: Path) -> tuple[str, ...] | None:
+    """A command whose program is a relative path, made absolute: beside the study. A bare name is looked up in PATH."""
+    if command is None or "/" not in command[0]:
+        return command
+    return (str((folder / Path(command[0]).expanduser()).absolute()), *command[1:])
 
 
 def _fault(item: Any, where: str) -> Fault:

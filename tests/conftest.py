@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import MISSING, PostgresServer, programs
+from ray_nodes import TwoNodes
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +18,32 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real pictures (../shared/data) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server on loopback; tests that need it are skipped where its programs are absent."""
+    if programs() is None:
+        pytest.skip(MISSING)
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[TwoNodes]:
+    """The two nodes, kept for the whole session, because Ray connects a process once."""
+    with TwoNodes() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def two_nodes(ray_cluster: TwoNodes) -> TwoNodes:
+    """A Ray cluster whose two nodes live."""
+    ray_cluster.complete()
+    return ray_cluster

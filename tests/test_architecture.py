@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {*DEPLOYED, "registry"},
     "report": {"errors"},
     "pipeline": {*TRAINING, "search", "selection", "registry", "serving", "report"},
-    "doctor": {*BASE, "models"},
+    "doctor": {*BASE, "models", "execution"},
     "cli": {*BASE, "data", "models", "execution", "registry", "serving", "report", "pipeline", "doctor"},
     "__main__": {"errors", "cli"},
 }
@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     *("tensorflow", "keras", "optuna", "optuna_dashboard", "sqlalchemy", "pandas", "sklearn", "scipy", "joblib"),
-    *("matplotlib", "jinja2", "pooch", "psutil"),
+    *("matplotlib", "jinja2", "pooch", "psutil", "ray"),
 }
 """Slow to import, or not in the core install: imported inside functions only."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -41,6 +41,9 @@ class Call:
     progress: Progress
     emit: Callable[[Document], None]
     """Prints the document at once, for a command that then goes on serving; it returns None."""
+    out: TextIO
+    """The real stdout, for a command that shows something as it happens."""
+    as_json: bool
 
 
 def command(
@@ -72,7 +75,7 @@ def command(
 
             # Whatever a library prints goes to stderr: stdout carries the result and nothing else.
             with open_progress() as progress, redirect_stdout(sys.stderr):
-                document = function(Call(root.absolute(), progress, emit), **arguments)
+                document = function(Call(root.absolute(), progress, emit, stdout, as_json), **arguments)
             if document is not None:
                 emit(document)
 

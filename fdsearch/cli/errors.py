@@ -59,10 +59,7 @@ def document(error: FdsearchError) -> dict[str, Any]:
     >>> document(ConfigError("no such model", [Fault("model", "'x'", "a name")]))["error"]["exit_code"]
     2
     """
-    faults = [
-        {"where": fault.where, "got": fault.got, "expected": fault.expected, "fix": fault.fix} for fault in error.faults
-    ]
-    return {"error": {"exit_code": error.exit_code, "message": error.message, "faults": faults}}
+    return {"error": error.to_json()}
 
 
 def print_json(value: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fdsearch import pipeline
-from fdsearch.cli import show
+from fdsearch.cli import show, show_status
 from fdsearch.cli.arguments import OptionalStudy, Plugins, Study, assignments, means_of, plugin_files, resolve
 from fdsearch.cli.command import Call, Document, command
-from fdsearch.errors import ConfigError, ConflictError, Fault
+from fdsearch.errors import ConfigError, Fault
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Move a run of this name aside and start anew.")]
 Promote = Annotated[bool, typer.Option("--promote", help="Let a candidate whose gates hold become champion.")]
@@ -44,9 +44,9 @@ def register(app: typer.Typer) -> None:
     command(app, "search", example="fdsearch search magnetic_tile --json", show=show.search)(search)
     command(app, "select", example="fdsearch select magnetic_tile", show=show.run)(select)
     command(app, "train", example="fdsearch train demo --set phases=head_tail --set epochs=8", show=show.train)(train)
-    command(app, "status", example="fdsearch status", show=show.status)(status)
-    command(app, "stop", example="fdsearch stop magnetic_tile", show=show.status)(stop)
-    command(app, "logs", example="fdsearch logs magnetic_tile", show=show.logs)(logs)
+    command(app, "status", example="fdsearch status --watch", show=show_status.status)(status)
+    command(app, "stop", example="fdsearch stop magnetic_tile", show=show_status.status)(stop)
+    command(app, "logs", example="fdsearch logs magnetic_tile --follow", show=show.logs)(logs)
     command(app, "space", example="fdsearch space demo --sample 5", show=show.configs)(space)
     command(app, "dashboard", example="fdsearch dashboard magnetic_tile", show=show.facts)(dashboard)
     command(app, "report", example="fdsearch report magnetic_tile", show=show.facts)(report)
@@ -69,12 +69,15 @@ def run(
     plugin: Plugins = None,
 ) -> Document:
     """Search, compare, refit, open the holdout and register: the main job. Continues where it stopped."""
+    from fdsearch.pipeline.notification import check_command
+
     if dry_run and detach:
         raise ConfigError(
             "two ways to run", [Fault("fdsearch run", "--dry-run and --detach", "one of them", "drop one")]
         )
     plugins = plugin_files(plugin)
     spec = resolve(study, call.root)
+    check_command(spec.notify)  # here too: a plan should name it, and a detached run would tell nobody
     if dry_run:
         return pipeline.plan(spec, call.root, plugins)
     if detach:
@@ -153,9 +156,19 @@ def train(
     )
 
 
-def status(call: Call, study: OptionalStudy = None) -> Document:
-    """Progress, running trials and time left."""
-    return pipeline.status(call.root, study)
+def status(
+    call: Call,
+    study: OptionalStudy = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every 2 seconds until nothing runs; Ctrl-C ends the view.")
+    ] = False,
+) -> Document | None:
+    """Progress, workers and their trials, time left, failures."""
+    if not watch:
+        return pipeline.status(call.root, study)
+    _for_people(call, "--watch")
+    show_status.watch(lambda: pipeline.status(call.root, study), call.out)
+    return None
 
 
 def stop(call: Call, study: OptionalStudy = None) -> Document:
@@ -163,10 +176,34 @@ def stop(call: Call, study: OptionalStudy = None) -> Document:
     return pipeline.stop(call.root, study)
 
 
-def logs(call: Call, study: OptionalStudy = None) -> Document:
+def logs(
+    call: Call,
+    study: OptionalStudy = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new lines until the run has ended; Ctrl-C ends the view.")
+    ] = False,
+) -> Document | None:
     """Print the log of a study."""
     names = [study] if study else [entry["study"] for entry in pipeline.status(call.root)["studies"]]
-    return {"studies": [_log(name, pipeline.logs(call.root, name)) for name in names]}
+    if not follow:
+        return {"studies": [_log(name, pipeline.logs(call.root, name)) for name in names]}
+    _for_people(call, "--follow")
+    from fdsearch.cli.follow import follow as go_on
+
+    def running() -> bool:
+        return any(entry["state"] == "running" for entry in pipeline.status(call.root, study)["studies"])
+
+    go_on({name: pipeline.logs(call.root, name) for name in names}, running, call.out)
+    return None
+
+
+def _for_people(call: Call, option: str) -> None:
+    """Refuse ``--json``, which is one document, beside what never ends."""
+    if call.as_json:
+        fault = Fault(
+            f"{option} --json", "one document that never ends", "one of the two", "ask again with --json alone"
+        )
+        raise ConfigError(f"{option} is for people, not for programs", [fault])
 
 
 def _log(name: str, path: Path) -> dict[str, Any]:
@@ -192,13 +229,9 @@ def dashboard(
 ) -> None:
     """Show the search in optuna-dashboard, on this machine only, until interrupted."""
     pipeline.load_study(study, call.root)  # a wrong name is an answer, not a page of errors in a browser
-    try:
-        free = pipeline.free_port(port)
-    except OSError as error:
-        fault = Fault(f"port {port}", error.strerror or str(error), "a free port", "give --port another number, or 0")
-        raise ConflictError("the port cannot be used", [fault]) from error
-    call.emit({"url": f"http://127.0.0.1:{free}/dashboard"})
-    pipeline.dashboard(study, call.root, free)
+    free = pipeline.free_port(port)
+    call.emit(pipeline.dashboard_address(free))
+    pipeline.dashboard(study, call.root, free, call.progress)
 
 
 def report(call: Call, study: Study) -> Document:

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fdsearch.cli.errors import printable
 from fdsearch.report.words import SCORES, SOURCES, interval, plain, score, seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Document = Mapping[str, Any]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Print a table; text stays literal (no markup) and, in a pipe, is never cut to a terminal's width."""
-    from rich import box
     from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console.width = 240
+    with console.capture() as capture:
+        console.print(grid(columns, rows, title))
+    # Outside a terminal rich fills lines up with spaces, which only disturb a diff or a search.
+    text = capture.get()
+    sys.stdout.write(text if console.is_terminal else "\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
+    """A table for rich to print; its text is literal."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -24,14 +40,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
         grid.add_column(Text(column), overflow="fold", justify="left" if index == 0 else "default")
     for row in rows:
         grid.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console.width = 240
-    with console.capture() as capture:
-        console.print(grid)
-    # Outside a terminal rich fills lines up with spaces, which only disturb a diff or a search.
-    text = capture.get()
-    sys.stdout.write(text if console.is_terminal else "\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+    return grid
 
 
 def facts(document: Document) -> None:
@@ -160,27 +169,6 @@ def init(document: Document) -> None:
     line("group", _cell(document["group"]) or "none found: each picture counts as its own part")
     line("study", document["study_file"])
     line("next", f"fdsearch data audit {document['study_file']}")
-
-
-def status(document: Document) -> None:
-    """Print the studies under the root."""
-    studies = document.get("studies") or []
-    if not studies:
-        sys.stdout.write("no study has been run here; begin with `fdsearch demo` or `fdsearch init FOLDER`\n")
-        return
-    rows = []
-    for study in studies:
-        finished = sum(study.get(key) or 0 for key in ("n_complete", "n_pruned"))
-        trials = f"{finished} of {study['n_trials']}" if "n_trials" in study else ""
-        task = study.get("task") or {}
-        stage = study.get("stage") if study.get("state") == "running" else ""
-        doing = f"{task['name']} {task['done']}/{task['total']}" if task else stage
-        left = study.get("time_left_s")
-        ending = "stopping" if study.get("stopping") else study.get("state")
-        rows.append(
-            (study["study"], ending, trials, doing, "" if left is None else seconds(left), study.get("updated"))
-        )
-    table(("study", "state", "trials", "doing", "time left", "updated"), rows)
 
 
 def logs(document: Document) -> None:

@@ -23,16 +23,19 @@ class Conversation:
     job : Job
     worker : WorkerProcess
         Idle; it is handed the job. A worker that does not take it is told by `hear`.
+    silence : float
+        Seconds the worker may take from one of its words to the next; while it waits for an answer it is not silent.
     """
 
-    def __init__(self, job: Job, worker: WorkerProcess) -> None:
+    def __init__(self, job: Job, worker: WorkerProcess, silence: float) -> None:
         self.job = job
         self.worker = worker
+        self._silence = silence
         self.kill_at: float | None = None
         self._grace = 0.0
         self._owes_answer = False
         self._rows: list[CurveRow] = []
-        self._started = time.monotonic()
+        self._started = self._last_word = time.monotonic()
         self._oom_kills = oom_kills()
         worker.last = job.config
         try:
@@ -45,6 +48,7 @@ class Conversation:
         if not self._owes_answer:
             return
         self._owes_answer = False
+        self._last_word = time.monotonic()
         with contextlib.suppress(OSError):  # a dead worker is told by `hear`
             self.worker.connection.send(proceed)
 
@@ -74,6 +78,9 @@ class Conversation:
             news.append(self._bury(self._lost()))
         elif self.kill_at is not None and time.monotonic() >= self.kill_at:
             message = f"no end within {self._grace:g} s after the job was asked to stop; its worker was killed"
+            news.append(self._bury(failed(self.job.id, "timeout", message)))
+        elif not self._owes_answer and time.monotonic() - self._last_word >= self._silence:
+            message = f"the worker said nothing for {self._silence:g} s, neither an epoch nor a result; it was killed"
             news.append(self._bury(failed(self.job.id, "timeout", message)))
         return news
 

@@ -54,13 +54,16 @@ class Executor(Protocol):
 
     @property
     def free(self) -> int:
-        """Jobs that can be submitted now."""
+        """Jobs that can be submitted now; less than the idle workers where others use a GPU's memory."""
 
     def submit(self, job: Job) -> None:
         """Hand a job to a free worker."""
 
     def events(self, timeout: float) -> list[Event]:
-        """Wait for news; each `Reported` must be followed by `answer`: its job waits for it."""
+        """Wait for news; each `Reported` must be followed by `answer`: its job waits for it.
+
+        Where no job runs, at once if one can be submitted, else when one can or after `timeout` seconds.
+        """
 
     def answer(self, job_id: str, proceed: bool) -> None:
         """Let a job that reported go on, or end it; no effect if it has ended."""
@@ -78,6 +81,7 @@ class Executor(Protocol):
         on_result: OnResult | None = None,
         deadline: float | None = None,
         should_stop: Callable[[], bool] | None = None,
+        attempts: int = 1,
     ) -> dict[str, Result]:
         """Run jobs to their end.
 
@@ -88,16 +92,19 @@ class Executor(Protocol):
         on_report : callable, optional
             Decides after each epoch whether its job goes on; without it every job does.
         on_result : callable, optional
-            Told each result as it comes.
+            Told each job's last result as it comes.
         deadline : float, optional
             `time.monotonic()` seconds. From then on no job is started, and those that run are stopped.
         should_stop : callable, optional
             Asked between events; True has the effect of a passed deadline.
+        attempts : int
+            Times a job is run at most while it is lost with its process (`training.job.LOST`), 1 or more.
 
         Returns
         -------
         dict of str to Result
-            By job id, in the order of `jobs`. Jobs that were never started are absent.
+            By job id, in the order of `jobs`. Jobs that were never started are absent, and so are lost ones that had
+            attempts left when time was up.
 
         Raises
         ------

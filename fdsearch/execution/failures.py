@@ -8,16 +8,19 @@ from __future__ import annotations
 import errno
 import signal
 import traceback
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fdsearch.errors import FdsearchError
+from fdsearch.files import DISK_FULL
 from fdsearch.training.job import Job, Result
 
 DEVICE_MARKS = ("device:GPU", "GPU_", "CUDA_ERROR_OUT_OF_MEMORY")
 MEMORY_MARKS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+DISK_MARKS = ("No space left on device", "Disk quota exceeded")
 MEMORY_FAILURES = ("host_memory", "device_memory")
 
 
@@ -26,14 +29,38 @@ def failed(job_id: str, failure: str, message: str) -> Result:
     return Result(id=job_id, status="failed", failure=failure, message=message)
 
 
-def from_exception(job_id: str, error: BaseException) -> Result:
+def from_exception(job_id: str, error: BaseException, places: Iterable[Path] = ()) -> Result:
     """Classify what a job raised.
 
     Errors that fdsearch raises on purpose are answers and come without a traceback.
+
+    Parameters
+    ----------
+    job_id : str
+    error : BaseException
+    places : iterable of Path
+        Where the job writes; named for a full disk whose error names no file.
     """
-    if isinstance(error, FdsearchError):
-        return failed(job_id, "exception", f"{type(error).__name__}: {error}")
-    return failed(job_id, _memory(error) or "exception", "".join(traceback.format_exception(error)).rstrip())
+    answers = isinstance(error, FdsearchError)
+    words = f"{type(error).__name__}: {error}" if answers else "".join(traceback.format_exception(error)).rstrip()
+    full = _full_disk(error)
+    if full is not None:
+        where = ", ".join(str(place) for place in places)
+        named = answers or full.filename is not None or not where
+        return failed(
+            job_id, "disk_full", words if named else f"{words}\n{full.strerror or full}; it writes to {where}"
+        )
+    return failed(job_id, (None if answers else _memory(error)) or "exception", words)
+
+
+def _full_disk(error: BaseException) -> OSError | None:
+    """The operating system's word for a full disk or quota, if that is what an error, or its cause, comes from."""
+    if isinstance(error, FdsearchError) and error.__cause__ is not None:
+        return _full_disk(error.__cause__)
+    if isinstance(error, OSError):
+        return error if error.errno in DISK_FULL else None
+    # TensorFlow's own writers have no number for it and call it ResourceExhaustedError, as they call a lack of memory.
+    return OSError(str(error)) if any(mark in str(error) for mark in DISK_MARKS) else None
 
 
 def _memory(error: BaseException) -> str | None:

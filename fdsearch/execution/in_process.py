@@ -41,8 +41,12 @@ class InProcess:
         on_result: OnResult | None = None,
         deadline: float | None = None,
         should_stop: Callable[[], bool] | None = None,
+        attempts: int = 1,
     ) -> dict[str, Result]:
-        """Run jobs to their end; see `Executor.run_all`. A deadline is noticed at the next report."""
+        """Run jobs to their end; see `Executor.run_all`.
+
+        A deadline is noticed at the next report. No job is lost with a process here, so that one attempt is enough.
+        """
         run = getattr(importlib.import_module(self._module), self._name)
         results: dict[str, Result] = {}
         for job in distinct(jobs):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fdsearch.errors import ConfigError, Fault
 from fdsearch.execution.events import TRAINER, Executor
+from fdsearch.execution.ray_executor import RayExecutor
 from fdsearch.execution.supervisor import Supervisor
 
 
@@ -18,7 +20,8 @@ class Machine:
     n_workers : int
         Jobs that run at the same time.
     gpus : tuple of str or None
-        GPUs to use, by index or UUID; None takes all that ``CUDA_VISIBLE_DEVICES`` leaves.
+        GPUs to use, by index or UUID; None takes all that ``CUDA_VISIBLE_DEVICES`` leaves. Where that is set, an index
+        is a place in it, from 0, as in every CUDA program; else it is the index `nvidia-smi` shows.
     executor : {"local", "ray"}
         Worker processes of this machine, or actors of a Ray cluster.
     """
@@ -29,5 +32,20 @@ class Machine:
 
 
 def open_executor(machine: Machine, log: Path, *, target: str = TRAINER) -> Executor:
-    """Make the executor of a machine; workers write their output to `log`."""
-    return Supervisor(machine.n_workers, log=log, target=target)
+    """Make the executor of a machine; workers write their output to `log`.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU that was named does not exist or is not visible, or GPUs of a cluster are named.
+    ResourceError
+        If there is no Ray, no Ray cluster, or no room on it for a worker.
+    """
+    if machine.executor == "ray":
+        if machine.gpus:
+            fault = Fault("gpus", ", ".join(machine.gpus), "no names: Ray chooses them", "leave --gpus out")
+            raise ConfigError("the GPUs of a cluster cannot be named", [fault])
+        # An empty choice trains on processors, as it does on one machine.
+        gpus = None if machine.gpus is None else 0
+        return RayExecutor(machine.n_workers, gpus_per_worker=gpus, log=log, target=target)
+    return Supervisor(machine.n_workers, gpus=machine.gpus, log=log, target=target)

@@ -14,19 +14,21 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from fdsearch.errors import Fault, ResourceError
+from fdsearch.execution.slots import Slot
 from fdsearch.trial import TrialConfig
 
 SILENCE = 60
 """Seconds a worker may take to accept a message or to complete one it began."""
 END_WAIT = 10.0
-"""Seconds to wait for a killed process."""
+"""Seconds to wait for killed processes."""
 
 
 class WorkerProcess:
@@ -34,7 +36,7 @@ class WorkerProcess:
 
     Parameters
     ----------
-    slot : int
+    slot : Slot
         Which share of the machine it uses.
     target : str
         ``module:function`` that runs a job.
@@ -46,16 +48,22 @@ class WorkerProcess:
     Attributes
     ----------
     connection : Connection
+    born : float
+        `time.monotonic()` of its start.
     jobs : int
         Jobs it has finished.
+    settled_mb : float
+        The most memory it held after one of its first jobs, MiB.
     last : TrialConfig or None
         Configuration it trained last, whose model it may still hold.
     """
 
-    def __init__(self, slot: int, target: str, environment: Mapping[str, str], log: Path | None) -> None:
+    def __init__(self, slot: Slot, target: str, environment: Mapping[str, str], log: Path | None) -> None:
         self.slot = slot
         self.log = log
+        self.born = time.monotonic()
         self.jobs = 0
+        self.settled_mb = 0.0
         self.last: TrialConfig | None = None
         ours, theirs = Pipe(duplex=True)
         self.connection: Connection[Any, Any] = ours
@@ -63,7 +71,7 @@ class WorkerProcess:
         # The kernel's death signal is tied to the starting *thread*; only the main thread lives as long as the process.
         bound = "bound" if threading.current_thread() is threading.main_thread() else "free"
         module = ["-P", "-m", "fdsearch.execution.worker"]
-        with theirs, _opened(log) as output:
+        with theirs, opened(log) as output:
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, *module, str(theirs.fileno()), target, bound],
@@ -101,16 +109,32 @@ class WorkerProcess:
 
         Between jobs it has nothing to lose, and during one all files are written under temporary names.
         """
+        end_all([self])
+
+    def kill(self) -> None:
+        """Kill the process where it lives, without waiting for its end."""
         self.connection.close()
         self._process.kill()
+
+    def wait(self, seconds: float) -> None:
+        """Reap a killed process."""
         with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver: nothing more can be done
-            self._process.wait(END_WAIT)
+            self._process.wait(seconds)
 
     def exit_code(self) -> int | None:
         """How a process that broke off ended, as `subprocess` tells it: negative for a signal, None if it goes on."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         return self._process.returncode
+
+
+def end_all(workers: Sequence[WorkerProcess]) -> None:
+    """End workers side by side: to give back gigabytes takes the kernel a second for each."""
+    for worker in workers:
+        worker.kill()
+    give_up = time.monotonic() + END_WAIT
+    for worker in workers:
+        worker.wait(max(0.0, give_up - time.monotonic()))
 
 
 def _limit_silence(handle: int) -> None:
@@ -122,7 +146,7 @@ def _limit_silence(handle: int) -> None:
 
 
 @contextlib.contextmanager
-def _opened(log: Path | None) -> Iterator[int]:
+def opened(log: Path | None) -> Iterator[int]:
     """The file descriptor a worker writes to. Never stdout: that belongs to the command's answer."""
     if log is None:
         yield sys.__stderr__.fileno() if sys.__stderr__ else subprocess.DEVNULL

@@ -1,6 +1,6 @@
-"""What each worker gets of this machine: threads, one GPU, a share of the memory.
+"""What each worker gets of this machine: threads, one GPU or a share of it, a share of the memory.
 
-All but the memory is environment, because TensorFlow reads it once, while it loads.
+All but the host's memory is environment, because TensorFlow reads it once, while it loads. `pool` fills the slots.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fdsearch.errors import ResourceError
+from fdsearch.execution.gpus import Gpu
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -20,53 +22,87 @@ THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+DEVICE_MEMORY = "FDSEARCH_DEVICE_MEMORY_MB"
+"""Environment variable that tells a worker how much of its GPU TensorFlow may take, MiB."""
 MEMORY_SHARE = 0.8
 """Share of the host's memory that all workers together may keep between jobs."""
+DEVICE_SHARE = 0.9
+"""Share of a GPU's memory that its workers divide."""
+CONTEXT_MB = 500
+"""What CUDA and its libraries take of a worker's share before TensorFlow takes anything, MiB."""
 
 
-def worker_environment(slot: int, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Slot:
+    """The place of one worker.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    gpu : Gpu or None
+        None trains on the processors.
+    share_mb : int or None
+        The worker's part of the GPU's memory, MiB; None where nobody says what the GPU has, and the worker takes
+        what it needs.
+    """
+
+    number: int
+    gpu: Gpu | None = None
+    share_mb: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where a job in this slot runs, for a person."""
+        return f"gpu {self.gpu.name}" if self.gpu else f"cpu {self.number}"
+
+
+def deal(n_workers: int, gpus: Sequence[Gpu]) -> tuple[Slot, ...]:
+    """Deal GPUs to workers in turn; those on one GPU get equal shares of it.
+
+    Examples
+    --------
+    >>> slots = deal(3, [Gpu("0", "GPU-a", 16_000), Gpu("1", "GPU-b", 8_000)])
+    >>> [(slot.place, slot.share_mb) for slot in slots]
+    [('gpu 0', 7200), ('gpu 1', 7200), ('gpu 0', 7200)]
+    """
+    if not gpus:
+        return tuple(Slot(number) for number in range(n_workers))
+    slots = []
+    for number in range(n_workers):
+        place = number % len(gpus)
+        sharers = len(range(place, n_workers, len(gpus)))
+        total = gpus[place].total_mb
+        slots.append(Slot(number, gpus[place], None if total is None else int(total * DEVICE_SHARE) // sharers))
+    return tuple(slots)
+
+
+def worker_environment(slot: Slot, threads: int, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of the worker in one slot.
 
     Parameters
     ----------
-    slot : int
-        From 0; where there are GPUs, the worker sees one of them, dealt in turn.
+    slot : Slot
+        The worker sees its GPU and no other.
     threads : int
         Limit of each thread pool.
     environment : mapping
         The parent's.
     """
-    own = dict(environment)
+    own = {name: value for name, value in environment.items() if name != DEVICE_MEMORY}
     own.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     own.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Without growth the first worker on a GPU takes all of its memory and the next one fails.
-    own.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    gpus = visible_gpus(environment)
-    if gpus:
-        own["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    own["CUDA_VISIBLE_DEVICES"] = slot.gpu.address if slot.gpu else ""
+    if slot.share_mb is None:
+        # Without growth the first worker on a GPU takes all of its memory and the next one fails.
+        own.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    else:
+        own["TF_FORCE_GPU_ALLOW_GROWTH"] = "false"  # growth and a limit exclude each other
+        own[DEVICE_MEMORY] = str(max(slot.share_mb - CONTEXT_MB, slot.share_mb // 2))
     # The worker imports what the parent would: the same fdsearch, the same plugins' neighbours.
     own["PYTHONPATH"] = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     own["PYTHONUNBUFFERED"] = "1"
     return own
-
-
-def visible_gpus(environment: Mapping[str, str], drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
-    """Names of the GPUs a child may be given: those the environment leaves, else all that the driver lists.
-
-    Examples
-    --------
-    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": "2,3"})
-    ['2', '3']
-    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": ""})
-    []
-    """
-    named = environment.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
-    try:
-        return [str(index) for index, _ in enumerate(drivers.iterdir())]
-    except OSError:
-        return []
 
 
 def threads_per_worker(n_workers: int) -> int:

@@ -1,28 +1,28 @@
 """Runs jobs in worker processes that live across jobs; a worker's death is a failed result, never the caller's.
 
-Used by the search, event by event, and by the selection through `run_all`. Each running job is a `Conversation`.
+Used by the search, event by event, and by the selection through `run_all`. Each running job is a `Conversation` with a
+worker of the `Pool`.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fdsearch.execution import slots
+from fdsearch.execution import batch, slots
 from fdsearch.execution.conversation import Conversation
-from fdsearch.execution.events import TRAINER, Event, Finished, OnReport, OnResult, Reported, distinct, is_over
-from fdsearch.execution.failures import MEMORY_FAILURES
-from fdsearch.execution.process import WorkerProcess
+from fdsearch.execution.events import TRAINER, Event, Finished, OnReport, OnResult
+from fdsearch.execution.gpus import chosen_gpus
+from fdsearch.execution.pool import Pool, Recycling
 from fdsearch.training.job import Job, Result
 
 POLL = 0.5
-"""Seconds between two looks at `should_stop`, and at whether the workers live."""
+"""Seconds between two looks at whether the workers live, or a GPU has memory again."""
 
 
 class Supervisor:
@@ -37,16 +37,26 @@ class Supervisor:
     threads_per_worker : int, optional
         Limit of each worker's thread pools; by default the cores of this machine, divided.
     recycle_after : int
-        Jobs after which a worker is replaced, because TensorFlow's memory grows from job to job.
+        Jobs after which a worker is replaced, in case its memory is a little more with each.
     memory_limit_mb : int, optional
         A worker that holds more than this after a job is replaced (MiB, mapped files not counted); by default its part
-        of 80 % of the machine's memory.
+        of 80 % of the machine's memory. So is one that grows by a tenth after its first 20 jobs.
+    gpus : tuple of str, optional
+        GPUs to deal to the workers in turn, see `gpus.chosen_gpus`; by default all that are visible, none if empty.
+        Workers on one GPU get equal shares of its memory, and are started only while that much is free.
     log : Path, optional
         File to which the workers' output is appended; by default this process's stderr.
     target : str
         ``module:function`` that runs a job: ``(Job, Report) -> Result``.
     stop_grace : float
         Seconds a job has to end after `stop`, before it is killed.
+    silence : float
+        Seconds a job may take from one report to the next, before it is killed.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU that was named does not exist or is not visible.
 
     Examples
     --------
@@ -59,24 +69,28 @@ class Supervisor:
         self,
         n_workers: int = 1,
         threads_per_worker: int | None = None,
-        recycle_after: int = 50,
+        recycle_after: int = 200,
         memory_limit_mb: int | None = None,
         *,
+        gpus: tuple[str, ...] | None = None,
         log: Path | None = None,
         target: str = TRAINER,
         stop_grace: float = 20.0,
+        silence: float = 1800.0,
     ) -> None:
         if n_workers < 1:
             raise ValueError(f"n_workers is {n_workers}; expected at least 1")
         self.n_workers = n_workers
-        self._threads = slots.threads_per_worker(n_workers) if threads_per_worker is None else threads_per_worker
-        self._recycle_after = recycle_after
-        self._memory_limit_mb = slots.memory_limit_mb(n_workers) if memory_limit_mb is None else memory_limit_mb
-        self._log = log
-        self._target = target
         self._stop_grace = stop_grace
-        self._idle: list[WorkerProcess] = []
+        self._silence = silence
         self._running: dict[str, Conversation] = {}
+        self._pool = Pool(
+            slots.deal(n_workers, chosen_gpus(gpus, os.environ)),
+            slots.threads_per_worker(n_workers) if threads_per_worker is None else threads_per_worker,
+            Recycling(recycle_after, slots.memory_limit_mb(n_workers) if memory_limit_mb is None else memory_limit_mb),
+            target,
+            log,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -88,8 +102,8 @@ class Supervisor:
 
     @property
     def free(self) -> int:
-        """Jobs that can be submitted now."""
-        return self.n_workers - len(self._running)
+        """Jobs that can be submitted now: fewer than there are idle slots where a GPU is short of memory."""
+        return self._pool.free
 
     def submit(self, job: Job) -> None:
         """Hand a job to a free worker.
@@ -103,15 +117,13 @@ class Supervisor:
         ResourceError
             If a worker is needed and the system gives no process.
         """
-        if not self.free:
-            raise RuntimeError(f"all {self.n_workers} workers are busy; wait for a Finished event first")
         if job.id in self._running:
             raise ValueError(f"job {job.id} is running already")
-        worker = self._hire(job)
+        worker = self._pool.hire(job)
         try:
-            self._running[job.id] = Conversation(job, worker)
+            self._running[job.id] = Conversation(job, worker, self._silence)
         except BaseException:  # the job cannot be pickled, or the caller was interrupted halfway
-            worker.end()
+            self._pool.release(worker, None)
             raise
 
     def events(self, timeout: float) -> list[Event]:
@@ -125,8 +137,9 @@ class Supervisor:
         Returns
         -------
         list of Reported or Finished
-            In order for each job; empty after `timeout` seconds without news, or at once if no job runs. Each
-            `Reported` must be followed by `answer`: its job waits for it.
+            In order for each job; empty after `timeout` seconds without news. Where no job runs it is empty at once,
+            unless none can be submitted for want of a GPU's memory: then as soon as one can. Each `Reported` must be
+            followed by `answer`: its job waits for it.
         """
         give_up = time.monotonic() + timeout
         while True:
@@ -134,8 +147,8 @@ class Supervisor:
             news = [event for conversation in self._running.values() for event in conversation.hear()]
             for event in news:
                 if isinstance(event, Finished):
-                    self._release(self._running.pop(event.result.id).worker, event.result)
-            if news or not self._running or time.monotonic() >= give_up:
+                    self._pool.release(self._running.pop(event.result.id).worker, event.result)
+            if news or time.monotonic() >= give_up or not (self._running or self._pool.waits_for_memory):
                 return news
 
     def answer(self, job_id: str, proceed: bool) -> None:
@@ -150,7 +163,7 @@ class Supervisor:
 
     def place(self, job_id: str) -> str:
         """Where a running job runs; see `Executor.place`."""
-        return f"worker {self._running[job_id].worker.slot}" if job_id in self._running else ""
+        return self._running[job_id].worker.slot.place if job_id in self._running else ""
 
     def run_all(
         self,
@@ -159,6 +172,7 @@ class Supervisor:
         on_result: OnResult | None = None,
         deadline: float | None = None,
         should_stop: Callable[[], bool] | None = None,
+        attempts: int = 1,
     ) -> dict[str, Result]:
         """Run jobs to their end; see `Executor.run_all`.
 
@@ -169,33 +183,11 @@ class Supervisor:
         """
         if self._running:
             raise RuntimeError(f"jobs are running already: {', '.join(self._running)}")
-        jobs = distinct(jobs)
-        waiting, results = deque(jobs), dict[str, Result]()
-        try:
-            while waiting or self._running:
-                if is_over(deadline, should_stop):
-                    waiting.clear()
-                    for conversation in self._running.values():
-                        conversation.stop(self._stop_grace)
-                while waiting and self.free:
-                    self.submit(waiting.popleft())
-                for event in self.events(POLL):
-                    if isinstance(event, Reported):
-                        self.answer(event.job_id, on_report is None or on_report(event))
-                        continue
-                    results[event.result.id] = event.result
-                    if on_result is not None:
-                        on_result(event.result)
-        except BaseException:
-            self.close()  # the caller is interrupted or mistaken; either way nobody waits for the rest
-            raise
-        return {job.id: results[job.id] for job in jobs if job.id in results}
+        return batch.run_all(self, jobs, on_report, on_result, deadline, should_stop, attempts)
 
     def close(self) -> None:
         """End all workers; what runs is lost. The supervisor can be used again."""
-        for worker in [*self._idle, *(conversation.worker for conversation in self._running.values())]:
-            worker.end()
-        self._idle.clear()
+        self._pool.close()
         self._running.clear()
 
     def _wait(self, give_up: float) -> None:
@@ -204,30 +196,11 @@ class Supervisor:
         A dead worker's pipe is usually closed, which ends the sleep; but a process it started may hold it open.
         """
         running = self._running.values()
-        if not running or any(conversation.worker.connection.closed for conversation in running):
-            return  # nobody to wait for, or a job that was not taken, which is news
+        if any(conversation.worker.connection.closed for conversation in running):
+            return  # a job that was not taken, which is news
+        if not running and not self._pool.waits_for_memory:
+            return
         ends = [conversation.kill_at for conversation in running if conversation.kill_at is not None]
         pause = max(0.0, min([give_up, *ends]) - time.monotonic())
+        # With nobody to wait for this sleeps.
         wait([conversation.worker.connection for conversation in running], min(pause, POLL))
-
-    def _hire(self, job: Job) -> WorkerProcess:
-        """Return an idle worker, if possible one that built this job's model before, else a new one."""
-        for worker in [worker for worker in self._idle if not worker.alive]:
-            self._idle.remove(worker)
-            worker.end()
-        if self._idle:
-            best = max(self._idle, key=lambda worker: worker.last == job.config)
-            self._idle.remove(best)
-            return best
-        taken = {conversation.worker.slot for conversation in self._running.values()}
-        slot = next(slot for slot in range(self.n_workers) if slot not in taken)
-        environment = slots.worker_environment(slot, self._threads, os.environ)
-        return WorkerProcess(slot, self._target, environment, self._log)
-
-    def _release(self, worker: WorkerProcess, result: Result) -> None:
-        """Keep a worker for the next job, or end it if it is used up."""
-        used_up = worker.jobs >= self._recycle_after or result.failure in MEMORY_FAILURES
-        if used_up or not worker.alive or worker.memory_mb() > self._memory_limit_mb:
-            worker.end()
-        else:
-            self._idle.append(worker)

@@ -23,8 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fdsearch.execution.events import Finished, Reported
+from fdsearch.execution.events import TRAINER, Finished, Reported
 from fdsearch.execution.failures import checked, from_exception
+from fdsearch.execution.slots import DEVICE_MEMORY
 from fdsearch.training.job import CurveRow, Job, Report, Result
 
 Target = Callable[[Job, Report], Result]
@@ -49,8 +50,15 @@ def main(handle: int, target: str, bound: bool) -> None:
     connection: Connection[Any, Any] = Connection(handle)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    finished: float | None = None
     while True:
-        _serve(inbox.get(), target, connection, inbox)
+        job: Job = inbox.get()
+        waited = "" if finished is None else f" after {time.monotonic() - finished:.3f} s idle"
+        sys.stderr.write(f"worker {os.getpid()}: job {job.id}{waited}\n")
+        if finished is None and target == TRAINER:
+            _limit_device_memory()
+        _serve(job, target, connection, inbox)
+        finished = time.monotonic()
 
 
 def _settle(bound: bool) -> None:
@@ -58,6 +66,7 @@ def _settle(bound: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Terminals and service managers signal whole groups; the parent hears it too and ends its workers in order.
         signal.signal(number, signal.SIG_IGN)
+    os.umask(os.umask(0o027) | 0o027)  # pictures and models are nobody else's business, whatever the parent's mask is
     if sys.platform != "linux":
         return
     if bound:
@@ -65,6 +74,20 @@ def _settle(bound: bool) -> None:
     with contextlib.suppress(OSError):
         # When memory runs out the kernel shall take a worker, which is replaced, and not the parent.
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _limit_device_memory() -> None:
+    """Take this worker's share of its GPU and no more, before anything opens the device."""
+    limit = os.environ.get(DEVICE_MEMORY)
+    if limit is None:
+        return
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return  # the trainer says what to install
+    for device in tf.config.list_physical_devices("GPU"):
+        share = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit))
+        tf.config.set_logical_device_configuration(device, [share])
 
 
 def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
@@ -82,7 +105,6 @@ def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> 
 
 def _serve(job: Job, target: str, connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
     """Run one job and send its result, whatever the target does short of ending the process."""
-    sys.stderr.write(f"worker {os.getpid()}: job {job.id}\n")
     rows: list[CurveRow] = []
 
     def report(epoch: int, row: CurveRow) -> bool:
@@ -95,7 +117,7 @@ def _serve(job: Job, target: str, connection: Connection[Any, Any], inbox: queue
         result = checked(job, _resolve(target)(job, report))
     except BaseException as error:
         traceback.print_exc()
-        result = from_exception(job.id, error)
+        result = from_exception(job.id, error, _places(job))
     if result.status == "failed":
         result = replace(result, curve=result.curve or tuple(rows), seconds=time.monotonic() - started)
     try:
@@ -104,6 +126,11 @@ def _serve(job: Job, target: str, connection: Connection[Any, Any], inbox: queue
         os._exit(0)  # the parent is gone, and `_listen` about to notice
     except Exception as error:  # pickling may raise anything
         connection.send(Finished(from_exception(job.id, error)))
+
+
+def _places(job: Job) -> list[Path]:
+    """Where a job writes."""
+    return [place for place in (job.prefix_cache, job.save_to, getattr(job, "checkpoint", None)) if place is not None]
 
 
 def _resolve(target: str) -> Target:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fdsearch.pipeline.full_run import run
     from fdsearch.pipeline.looking import audit, plan, space_samples
     from fdsearch.pipeline.one_configuration import train
-    from fdsearch.pipeline.reporting import dashboard, free_port, load_study, write_report
+    from fdsearch.pipeline.reporting import dashboard, dashboard_address, free_port, load_study, write_report
     from fdsearch.pipeline.run_status import logs, status, stop
     from fdsearch.pipeline.search_stage import search
     from fdsearch.pipeline.selection_stage import select
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "audit": "looking",
     "dashboard": "reporting",
+    "dashboard_address": "reporting",
     "demo": "demonstration",
     "free_port": "reporting",
     "load_study": "reporting",
@@ -41,6 +42,7 @@ _MODULES = {
 __all__ = [
     "audit",
     "dashboard",
+    "dashboard_address",
     "demo",
     "free_port",
     "load_study",

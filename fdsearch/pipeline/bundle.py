@@ -9,6 +9,7 @@ import numpy as np
 
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.files import digest_file, digest_json
+from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.draft import CONTRACT, MODEL, PREDICTIONS
@@ -16,7 +17,7 @@ from fdsearch.selection.calibration import fit_temperature, prior_shift
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.decision import pass_rule
 from fdsearch.serving.contract import Contract
-from fdsearch.training.job import LOST, fit_seed
+from fdsearch.training.job import fit_seed
 
 _REFIT = 10_000
 """Repeat number of the final fit, so that its seed is no fold's."""
@@ -41,12 +42,10 @@ def refit(question: Question, candidate: Candidate, run: Running, folder: Path) 
         save_to=folder / MODEL,
         refit=candidate.refit(),
     )
-    for _ in range(_ATTEMPTS):
-        results = run.executor.run_all([job], should_stop=run.interruption.requested)
-        run.interruption.check()
-        result = results[job.id]
-        if result.failure not in LOST:
-            break
+    job = FinishedJobs(question.folder / REPEATS).resumable(job)
+    results = run.executor.run_all([job], should_stop=run.interruption.requested, attempts=_ATTEMPTS)
+    run.interruption.check()
+    result = results[job.id]
     if result.status != "done":
         fault = Fault(job.id, result.last_words, "a finished fit", "see workers.txt in the run folder")
         raise ResourceError("the final fit failed", [fault])

@@ -14,7 +14,7 @@ from fdsearch.errors import Fault, ResourceError
 from fdsearch.execution.events import OnResult, Reported
 from fdsearch.metrics import confusion, per_class_report, predict
 from fdsearch.pipeline.budget import Budget, affordable
-from fdsearch.pipeline.finished_jobs import FinishedJobs
+from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.question import Question, baseline_config, baseline_point
 from fdsearch.records import TrialRecord
@@ -101,7 +101,7 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
 
 def finished_repeats(question: Question) -> FinishedJobs:
     """The fits of the repeats that an ended run left."""
-    return FinishedJobs(question.folder / "repeats")
+    return FinishedJobs(question.folder / REPEATS)
 
 
 def baseline_document(question: Question, contest: Contest) -> dict[str, Any]:
@@ -172,7 +172,9 @@ def _entries(
 def _continued(run: Running, finished: FinishedJobs) -> RunAll:
     """The executor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
 
-    def run_all(jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]:
+    def run_all(
+        jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None, attempts: int
+    ) -> Mapping[str, Result]:
         results = finished.known(jobs)
         by_id = {job.id: job for job in jobs}
         for result in results.values():
@@ -186,9 +188,9 @@ def _continued(run: Running, finished: FinishedJobs) -> RunAll:
             run.log.update()
             return True
 
-        waiting = [job for job in jobs if job.id not in results]
+        waiting = [finished.resumable(job) for job in jobs if job.id not in results]
         stop = run.interruption.requested
-        results |= run.executor.run_all(waiting, alive, keep, deadline, stop)
+        results |= run.executor.run_all(waiting, alive, keep, deadline, stop, attempts)
         run.interruption.check()
         return results
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from fdsearch.files import digest_file, digest_json, write_atomic
-from fdsearch.training.job import Job, Result
+from fdsearch.files import write_atomic
+from fdsearch.training.checkpoint import discard
+from fdsearch.training.job import Job, Result, job_digest
+
+REPEATS = "repeats"
+"""Name of the folder in a run."""
 
 
 class FinishedJobs:
@@ -43,6 +46,11 @@ class FinishedJobs:
         content = io.BytesIO()
         np.savez(content, logits=logits, rest=np.frombuffer(json.dumps(values).encode(), np.uint8))
         write_atomic(self._path(job), content.getvalue(), durable=False)
+        discard(self._checkpoint(job))
+
+    def resumable(self, job: Job) -> Job:
+        """The job with a place for its checkpoint, beside its result."""
+        return replace(job, checkpoint=self._checkpoint(job))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -58,21 +66,8 @@ class FinishedJobs:
         tuples = {name: tuple(values[name]) for name in ("curve", "phase_epochs", "learning_rates", "effective_shares")}
         return Result(**{**values, **tuples, "id": job.id, "logits": logits})
 
+    def _checkpoint(self, job: Job) -> Path:
+        return self._path(job).with_suffix(".checkpoint")
+
     def _path(self, job: Job) -> Path:
         return self._folder / f"{job_digest(job)[:40]}.npz"
-
-
-def job_digest(job: Job) -> str:
-    """SHA-256 over all that decides a job's result, its id and its folders left out."""
-    arrays = (job.labels, job.train, job.validation, job.monitor)
-    return digest_json(
-        [
-            job.config.to_json(),
-            job.pixels_digest,
-            [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
-            job.n_classes,
-            job.seed,
-            [digest_file(path) for path in job.plugins],
-            None if job.refit is None else asdict(job.refit),
-        ]
-    )

@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fdsearch.config import StudySpec
-from fdsearch.errors import Interrupted
+from fdsearch.errors import ConfigError, Fault, Interrupted
 from fdsearch.execution.events import Executor
 from fdsearch.execution.machine import open_executor
+from fdsearch.pipeline.database import location
 from fdsearch.pipeline.interruption import Interruption, interruptible
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress
-from fdsearch.search.storage import own_study
+from fdsearch.search.ownership import own_study
+from fdsearch.search.server import without_password
+from fdsearch.search.storage import is_shared
 from fdsearch.workspace import Workspace
 
 
@@ -43,6 +46,7 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress:
     """
     folder = Workspace(root.resolve()).run(spec.name)
     if fresh:
+        check_movable(folder, means)
         move_aside(folder)
     with own_study(folder), interruptible() as interruption:
         log = RunLog(folder, spec.name, progress)
@@ -52,11 +56,27 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress:
         except Interrupted:
             log.end("interrupted")
             raise
+        except ConfigError as error:  # another question, or a fault in this one: the run stays what it was
+            log.refused(str(error))
+            raise
         except BaseException as error:
             log.note(f"ended: {error}")  # the terminal gets it from whoever catches it
             log.end("failed")
             raise
         log.end("finished")
+
+
+def check_movable(folder: Path, means: Means) -> None:
+    """Refuse to start anew where the trials are not in the folder: other parents may be at work on them.
+
+    Raises
+    ------
+    ConfigError
+    """
+    place = location(folder, means.storage)
+    if is_shared(place):
+        fault = Fault("--fresh", without_password(place), "trials in the run folder", "give the study another name")
+        raise ConfigError("a study on a shared database cannot be moved aside", [fault])
 
 
 def move_aside(folder: Path) -> None:

@@ -11,6 +11,7 @@ from fdsearch.config import StudySpec
 from fdsearch.pipeline.budget import Budget
 from fdsearch.pipeline.folder import running
 from fdsearch.pipeline.means import Means
+from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import open_question
 from fdsearch.pipeline.search_stage import search_question
 from fdsearch.pipeline.selection_stage import select_question
@@ -58,12 +59,16 @@ def run(
     """
     started = time.monotonic()
     budget = Budget(started, spec.budget)
-    with running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run:
+    with (
+        notifying(spec) as notification,
+        running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run,
+    ):
+        notification.begin(run.log.note)
         question = open_question(spec, root, plugins, run.log)
         stored = stored_result(question)
         if stored is not None:
             run.log.say("this study is finished: its stored result follows (raise n_trials, or use --fresh)")
             return stored
         run.log.update(now=True, stage="search")
-        outcome = search_question(question, run.executor, run.log, run.interruption, budget.search_deadline)
-        return select_question(question, outcome, run, budget, promote=promote)
+        outcome = search_question(question, run, budget.search_deadline)
+        return notification.of(select_question(question, outcome, run, budget, promote=promote))

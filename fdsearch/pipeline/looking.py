@@ -10,6 +10,7 @@ from fdsearch.config import DataSpec, StudySpec
 from fdsearch.data.audit import audit as audit_data
 from fdsearch.data.images import PixelStore
 from fdsearch.files import csv_bytes, csv_cell, write_atomic
+from fdsearch.pipeline.database import has_study, location
 from fdsearch.pipeline.question import Question, baseline_point, open_question, resolve_space
 from fdsearch.pipeline.search_stage import new_data_notes
 from fdsearch.pipeline.studies import resolve_study
@@ -57,8 +58,8 @@ def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Pr
 
 def _resuming(question: Question) -> list[str]:
     """What an earlier search of the same name means for the run; raises what the run would."""
-    database = question.folder / "study.db"
-    return new_data_notes(open_storage(database), question) if database.is_file() else []
+    folder = question.folder
+    return new_data_notes(open_storage(location(folder)), question) if has_study(folder) else []
 
 
 def space_samples(spec: StudySpec, n: int) -> dict[str, Any]:

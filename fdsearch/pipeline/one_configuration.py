@@ -16,6 +16,7 @@ from fdsearch.execution.events import Reported
 from fdsearch.execution.in_process import InProcess
 from fdsearch.execution.supervisor import Supervisor
 from fdsearch.metrics import macro_f1, per_class_report
+from fdsearch.pipeline.database import has_study, location
 from fdsearch.pipeline.question import Question, baseline_point, open_question
 from fdsearch.progress import Progress, Silent
 from fdsearch.search.storage import open_storage
@@ -121,10 +122,9 @@ def _start(question: Question, trial: int | None) -> dict[str, Value]:
         return baseline_point(question.space) or question.space.complete({})
     import optuna
 
-    database = question.folder / "study.db"
     known: list[int] = []
-    if database.is_file():
-        name, storage = study_name(question.spec.name, question.identity), open_storage(database)
+    if has_study(question.folder):
+        name, storage = study_name(question.spec.name, question.identity), open_storage(location(question.folder))
         searched = name in optuna.get_all_study_names(storage)
         trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False) if searched else []
         known = [found.number for found in trials if found.params or found.state.is_finished()]

@@ -16,7 +16,7 @@ from fdsearch.data.images import PixelStore
 from fdsearch.data.load import load_dataset
 from fdsearch.data.partition import Partition, assign, write_splits
 from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
-from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic
+from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic, write_json
 from fdsearch.parameters import PARAMETERS
 from fdsearch.progress import Progress
 from fdsearch.space import SearchSpace, Value
@@ -207,7 +207,11 @@ def baseline_config(space: SearchSpace) -> TrialConfig | None:
 
 
 def write_run_files(question: Question) -> None:
-    """Write study.yaml, groups.csv and splits.csv into the run folder."""
+    """Write study.yaml, groups.csv and splits.csv into the run folder, and the labels beside the trials.
+
+    ``trials/labels.json`` holds the classes and the class number of each row. When the data changes it moves aside with
+    the trials, because the rows of their ``oof.npz`` are meaningless without it.
+    """
     folder, dataset = question.folder, question.dataset
     resolved = {**question.spec.to_json(), "space": question.space.to_json()}
     write_atomic(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
@@ -216,6 +220,8 @@ def write_run_files(question: Question) -> None:
     ]
     write_atomic(folder / "groups.csv", csv_bytes(["filename", "group", "confidence"], rows))
     write_splits(folder / "splits.csv", dataset, question.partition)
+    labels = {"classes": list(dataset.classes), "labels": dataset.labels.tolist()}
+    write_json(folder / "trials" / "labels.json", labels)
 
 
 def _names(dataset: Dataset) -> list[str]:

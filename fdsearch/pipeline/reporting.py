@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
-from fdsearch.errors import ConfigError, Fault
+from fdsearch.errors import ConfigError, ConflictError, Fault
 from fdsearch.files import write_atomic, write_json
+from fdsearch.pipeline.database import has_study, location
 from fdsearch.pipeline.names import run_name
+from fdsearch.progress import Progress, Silent
 from fdsearch.workspace import Workspace
 
 _TABLES = "tables.json"
@@ -39,21 +42,46 @@ def write_report(study: str, root: Path) -> Path:
     return _render(folder, tables)
 
 
-def dashboard(study: str, root: Path, port: int) -> None:
-    """Serve optuna-dashboard for a run on 127.0.0.1 until interrupted."""
+def dashboard(study: str, root: Path, port: int, progress: Progress | None = None) -> None:
+    """Serve optuna-dashboard for a run on 127.0.0.1 until interrupted, on a copy with notes and pictures."""
+    from fdsearch.pipeline.trial_page import TrialPages
     from fdsearch.search.dashboard import serve
 
-    serve(_database(run_name(study, root), root), port)
+    name = run_name(study, root)
+    pages = TrialPages(Workspace(root.resolve()).run(name))
+    serve(_location(name, root), name, port, pages.note, pages.picture, progress or Silent())
 
 
 def free_port(port: int) -> int:
-    """The port itself, or a free one for 0."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
-        return int(probe.getsockname()[1])
+    """The port itself, or a free one for 0.
+
+    Raises
+    ------
+    ConflictError
+        If it cannot be used.
+    """
+    try:
+        with socket.socket() as probe:
+            # As the server does: a port whose last connections are still winding up is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        fault = Fault(f"port {port}", error.strerror or str(error), "a free port", "give --port another number, or 0")
+        raise ConflictError("the port cannot be used", [fault]) from error
 
 
-def load_study(name: str, root: Path) -> Any:
+def dashboard_address(port: int) -> dict[str, Any]:
+    """Where a dashboard is found: ``url`` on this machine, and the ``ssh`` line that brings it to another desk."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # an account without a name, as in containers
+        user = "USER"
+    forward = f"ssh -L {port}:127.0.0.1:{port} {user}@{socket.gethostname()}"
+    return {"url": f"http://127.0.0.1:{port}/dashboard", "ssh": forward}
+
+
+def load_study(study: str, root: Path) -> Any:
     """The Optuna study of a run, on its latest data.
 
     Returns
@@ -62,20 +90,22 @@ def load_study(name: str, root: Path) -> Any:
     """
     import optuna
 
+    from fdsearch.search.storage import open_storage
     from fdsearch.search.study import NAME
 
-    storage = f"sqlite:///{_database(name, root)}"
+    name = run_name(study, root)
+    storage = open_storage(_location(name, root))
     found = [s for s in optuna.get_all_study_summaries(storage) if s.user_attrs.get(NAME) == name]
     if not found:
         raise ConfigError("the run holds no study yet", [Fault(name, "an empty database", "a search", "run it first")])
     return optuna.load_study(study_name=found[-1].study_name, storage=storage)
 
 
-def _database(name: str, root: Path) -> Path:
-    database = Workspace(root.resolve()).run(name) / "study.db"
-    if not database.is_file():
-        raise ConfigError("the run holds no study yet", [Fault(str(database), "nothing", "a search", "run it first")])
-    return database
+def _location(name: str, root: Path) -> str:
+    folder = Workspace(root.resolve()).run(name)
+    if not has_study(folder):
+        raise ConfigError("the run holds no study yet", [Fault(str(folder), "no database", "a search", "run it first")])
+    return location(folder)
 
 
 def _render(folder: Path, tables: dict[str, Any]) -> Path:

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fdsearch.files import write_json
+from fdsearch.files import write_atomic, write_json
 from fdsearch.pipeline.names import run_name
 from fdsearch.progress import Progress
 from fdsearch.workspace import Workspace
 
 _EVERY_S = 2.0
+_STATUS = "status.json"
 
 
 class RunLog:
@@ -34,6 +35,7 @@ class RunLog:
         self._folder = folder
         self._inner = inner
         self._written = 0.0
+        self._before = _content(folder / _STATUS)
         self._state: dict[str, Any] = {"study": study, "state": "running", "pid": os.getpid(), "started": _now()}
 
     def say(self, text: str) -> None:
@@ -60,7 +62,15 @@ class RunLog:
         self._state.update(values)
         if now or self.due:
             self._written = time.monotonic()
-            write_json(self._folder / "status.json", {**self._state, "updated": _now()}, durable=False)
+            write_json(self._folder / _STATUS, {**self._state, "updated": _now()}, durable=False)
+
+    def refused(self, why: str) -> None:
+        """Note that nothing was begun: the status of the run before stays."""
+        self.note(f"refused: {why}")
+        if self._before is None:
+            (self._folder / _STATUS).unlink(missing_ok=True)
+        else:
+            write_atomic(self._folder / _STATUS, self._before, durable=False)
 
     def end(self, state: str) -> None:
         """Write the last state: finished, interrupted or failed."""
@@ -79,7 +89,7 @@ def status(root: Path, study: str | None = None) -> dict[str, Any]:
 
 def stop(root: Path, study: str | None = None) -> dict[str, Any]:
     """Send SIGTERM to the process that works on a study, or on each; it saves and ends within seconds."""
-    from fdsearch.search.storage import holder
+    from fdsearch.search.ownership import holder
 
     found = status(root, study)
     for entry in found["studies"]:
@@ -97,14 +107,21 @@ def logs(root: Path, study: str) -> Path:
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((folder / "status.json").read_text())
+        state: dict[str, Any] = json.loads((folder / _STATUS).read_text())
     except (OSError, ValueError):  # never written, or torn by a kill: it is rewritten by the next run
         return {"study": name, "state": "unknown"}
-    from fdsearch.search.storage import holder
+    from fdsearch.search.ownership import holder
 
     if state.get("state") == "running" and holder(folder) is None:
         state["state"] = "lost"
     return state
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _now() -> str:

@@ -9,31 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdsearch.config import StudySpec
-from fdsearch.pipeline.folder import running
-from fdsearch.pipeline.interruption import Interruption
+from fdsearch.files import disk_errors, write_atomic
+from fdsearch.pipeline.database import open_database
+from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
+from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import Question, baseline_point, open_question, write_run_files
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress, Silent
-from fdsearch.search.history import best, read_records
-from fdsearch.search.loop import SearchLoop, SearchTask
-from fdsearch.search.sampling import check_sampler, pruner_warning
-from fdsearch.search.storage import open_storage
+from fdsearch.search.attempt import Attempt
+from fdsearch.search.history import best, read_records, table
+from fdsearch.search.loop import SearchLoop
+from fdsearch.search.pruning import pruner_warning
+from fdsearch.search.sampling import check_sampler
+from fdsearch.search.server import alone
+from fdsearch.search.sqlite_file import network_warning
+from fdsearch.search.storage import has_server, storage_errors
 from fdsearch.search.study import (
     check_resumable,
     enqueue_first,
     open_study,
     previous_best,
-    requeue_running,
     study_name,
 )
+from fdsearch.search.task import SearchTask
 from fdsearch.space import Value
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
-
-    from fdsearch.execution.events import Executor
 
 _CARRIED_OVER = 5
 """Best trials of the earlier data that start the search on new data."""
@@ -93,32 +97,41 @@ def search(
     """
     started = time.monotonic()
     deadline = None if spec.budget is None else started + spec.budget
-    with running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run:
+    with (
+        notifying(spec) as notification,
+        running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run,
+    ):
+        notification.begin(run.log.note)
         question = open_question(spec, root, plugins, run.log)
-        outcome = search_question(question, run.executor, run.log, run.interruption, deadline)
-    return {
-        "study": spec.name,
-        **outcome.to_json(),
-        "best_params": outcome.best_params,
-        "splits": str(question.folder / "splits.csv"),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+        outcome = search_question(question, run, deadline)
+        return notification.of(
+            {
+                "study": spec.name,
+                **outcome.to_json(),
+                "best_params": outcome.best_params,
+                "splits": str(question.folder / "splits.csv"),
+                "seconds": round(time.monotonic() - started, 1),
+            }
+        )
 
 
-def search_question(
-    question: Question,
-    executor: Executor,
-    log: RunLog,
-    interruption: Interruption,
-    deadline: float | None,
-) -> SearchOutcome:
+def search_question(question: Question, run: Running, deadline: float | None) -> SearchOutcome:
     """Search an opened question; `deadline` is a `time.monotonic` value."""
-    spec = question.spec
+    spec, log = question.spec, run.log
     check_sampler(spec.search, question.space)
     if warning := pruner_warning(spec.search):
         log.say(warning)
-    study = prepare_study(question, log)
-    write_run_files(question)
+    storage = open_database(question.folder, run.means)
+    with storage_errors(storage.url):
+        study = prepare_study(question, storage, log)
+        write_run_files(question)
+        return _search_study(question, study, run, deadline, shared=has_server(storage))
+
+
+def _search_study(
+    question: Question, study: Study, run: Running, deadline: float | None, *, shared: bool
+) -> SearchOutcome:
+    spec, log = question.spec, run.log
     task = SearchTask(
         search=spec.search,
         space=question.space,
@@ -127,19 +140,21 @@ def search_question(
         labels=question.dataset.labels,
         maker=question.maker,
         trials=question.folder / "trials",
+        spool=question.folder / "spool",
     )
     loop = SearchLoop(
         study,
         task,
-        executor,
+        run.executor,
         log,
+        shared=shared,
         deadline=deadline,
-        should_stop=interruption.requested,
+        should_stop=run.interruption.requested,
         on_change=lambda loop: log.update(**_status(loop, deadline)) if log.due else None,
     )
     loop.run()
     log.update(now=True, **_status(loop, deadline))
-    interruption.check()
+    run.interruption.check()
     return outcome_of(question, study)
 
 
@@ -147,24 +162,27 @@ def outcome_of(question: Question, study: Study) -> SearchOutcome:
     """Sum up a study."""
     from collections import Counter
 
-    counts = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+    counts = Counter(row["state"] for row in table(study))
     dataset = question.dataset
     top = best(read_records(study, question.folder / "trials", len(dataset), len(dataset.classes)), 1)
     value, params = (top[0].value, top[0].params) if top else (None, None)
     return SearchOutcome(study, counts, value, params)
 
 
-def prepare_study(question: Question, log: RunLog) -> Study:
-    """Open the Optuna study of today's data, re-queue what a dead parent left, and queue the first points."""
+def prepare_study(question: Question, storage: RDBStorage, log: RunLog) -> Study:
+    """Open the Optuna study of today's data and queue its first points; other parents wait meanwhile."""
+    with alone(storage, question.spec.name):
+        return _prepare(question, storage, log)
+
+
+def _prepare(question: Question, storage: RDBStorage, log: RunLog) -> Study:
     spec, identity = question.spec, question.identity
-    storage = open_storage(question.folder / "study.db")
+    if not has_server(storage) and (warning := network_warning(question.folder / "study.db")):
+        log.say(warning)
     for line in new_data_notes(storage, question):
         log.say(line)
     study = open_study(storage, spec.name, identity, question.definition)
     _keep_trials_apart(question.folder, study.study_name)
-    requeued = requeue_running(study)
-    if requeued:
-        log.say(f"queued again after an interruption: trials {', '.join(map(str, requeued))}")
     earlier = previous_best(storage, spec.name, study_name(spec.name, identity), _CARRIED_OVER)
     baseline = baseline_point(question.space)
     points: list[tuple[str, Mapping[str, Value]]] = [("baseline", baseline)] if baseline else []
@@ -192,8 +210,10 @@ def _keep_trials_apart(folder: Path, name: str) -> None:
         trials.rename(_aside(folder, before))
     if not trials.is_dir() and (kept := _aside(folder, name)).is_dir():
         kept.rename(trials)
-    trials.mkdir(parents=True, exist_ok=True)
-    owner.write_text(name)
+    if not owner.is_file():
+        # Whole or absent: with half a name the trials would be taken for those of other data.
+        with disk_errors(trials, "the trials' folder"):
+            write_atomic(owner, name.encode())
 
 
 def _aside(folder: Path, name: str) -> Path:
@@ -201,17 +221,33 @@ def _aside(folder: Path, name: str) -> Path:
 
 
 def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
-    counts = loop.ledger.counts()
-    left = None if deadline is None else max(0.0, round(deadline - time.monotonic(), 1))
+    counts = loop.ledger.counts
+    ends = [loop.left, None if deadline is None else max(0.0, deadline - time.monotonic())]
+    left = min((end for end in ends if end is not None), default=None)
     return {
         "stage": "search",
         "n_trials": loop.task.search.n_trials,
         "n_complete": counts["COMPLETE"],
         "n_pruned": counts["PRUNED"],
         "n_failed": counts["FAIL"],
-        "running": [
-            {"trial": attempt.trial.number, "fold": attempt.fold, "epoch": attempt.epoch}
-            for attempt in loop.running.values()
-        ],
-        "time_left_s": left,
+        "failures": dict(loop.ledger.failures),
+        "running": [_running(loop, job_id, attempt) for job_id, attempt in loop.running.items()],
+        "time_left_s": None if left is None else round(left, 1),
+    }
+
+
+def _running(loop: SearchLoop, job_id: str, attempt: Attempt) -> dict[str, Any]:
+    row = attempt.row or {}
+    seconds = float(row.get("seconds", 0.0))
+    n_pictures = len(attempt.folds[attempt.fold].train)
+    return {
+        "trial": attempt.number,
+        "fold": attempt.fold,
+        "n_folds": len(attempt.folds),
+        "epoch": attempt.n_epochs,
+        "n_epochs": attempt.config.epochs,
+        "phase": row.get("phase"),
+        "pictures_per_s": round(n_pictures / seconds, 1) if seconds else None,
+        "worker": loop.executor.place(job_id),
+        "seconds": round(time.monotonic() - attempt.started, 1),
     }

@@ -19,8 +19,10 @@ from fdsearch.pipeline.candidates import (
     out_of_fold_tables,
     search_optimism,
 )
+from fdsearch.pipeline.database import open_database
 from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
+from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import Question, open_question, write_run_files
 from fdsearch.pipeline.registration import appoint, champion, drafts, prepare, register
 from fdsearch.pipeline.reporting import write_tables
@@ -29,6 +31,7 @@ from fdsearch.pipeline.stored import store_result
 from fdsearch.progress import Progress, Silent
 from fdsearch.registry import gates
 from fdsearch.search.history import read_records, table
+from fdsearch.search.storage import storage_errors
 
 
 def select(
@@ -42,11 +45,18 @@ def select(
 ) -> dict[str, Any]:
     """Compare the best trials of a search, refit and register; arguments, result and errors as in `run`."""
     started = time.monotonic()
-    with running(spec, root, fresh=False, means=means or Means(), progress=progress or Silent()) as run:
+    with (
+        notifying(spec) as notification,
+        running(spec, root, fresh=False, means=means or Means(), progress=progress or Silent()) as run,
+    ):
+        notification.begin(run.log.note)
         question = open_question(spec, root, plugins, run.log)
-        outcome = outcome_of(question, prepare_study(question, run.log))
-        write_run_files(question)
-        return select_question(question, outcome, run, Budget(started, spec.budget), promote=promote)
+        storage = open_database(question.folder, run.means)
+        with storage_errors(storage.url):
+            outcome = outcome_of(question, prepare_study(question, storage, run.log))
+            write_run_files(question)
+        budget = Budget(started, spec.budget)
+        return notification.of(select_question(question, outcome, run, budget, promote=promote))
 
 
 def select_question(

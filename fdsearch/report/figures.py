@@ -1,4 +1,4 @@
-"""Curves as SVG data URIs: the pictures of the report.
+"""Curves and matrices as SVG: data URIs for the report, bytes for the dashboard.
 
 Figures hold numbers and our own words only, never a label of the user: text of theirs would meet matplotlib's formula
 parser and its fonts. Drawn without pyplot, which keeps a global list of figures and may open a window.
@@ -35,6 +35,12 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | 
     str or None
         A data URI; None where no fold has an epoch (a probe has none).
     """
+    drawn = learning_curves_svg(curves)
+    return None if drawn is None else _data_uri(drawn)
+
+
+def learning_curves_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes | None:
+    """The SVG file of `learning_curves`."""
     folds = [rows for rows in curves.values() if rows]
     if not folds:
         return None
@@ -50,7 +56,35 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | 
             axes.set_ylim(0, 1.03)
         if any(drawn.values()):
             axes.legend(frameon=False, fontsize=8)
-    return _data_uri(figure)
+    return _svg(figure)
+
+
+def confusion_svg(counts: Sequence[Sequence[int]]) -> bytes:
+    """Draw the confusion matrix of out-of-fold predictions as an SVG file.
+
+    Classes are numbered from 1; whoever shows the picture sets their names beside it.
+
+    Parameters
+    ----------
+    counts : sequence of sequence of int, shape (n_classes, n_classes)
+        Pictures by true class (rows) and predicted class (columns); shading is the share of the true class.
+    """
+    n = len(counts)
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    figure = _figure(width=1.6 + 0.5 * n, height=1.3 + 0.42 * n)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row in range(n):
+        for column in range(n):
+            color = "white" if shares[row][column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row][column]), ha="center", va="center", color=color, fontsize=8)
+    _tidy(axes, "pictures, out of fold", "predicted class")
+    axes.set_ylabel("true class", fontsize=9)
+    axes.grid(visible=False)
+    numbers = [str(number) for number in range(1, n + 1)]
+    axes.set_xticks(range(n), numbers)
+    axes.set_yticks(range(n), numbers)
+    return _svg(figure)
 
 
 def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
@@ -66,7 +100,7 @@ def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
     _tidy(axes, "", "trial")
     axes.set_ylabel("macro F1 of the trial")
     axes.legend(frameon=False, fontsize=8)
-    return _data_uri(figure)
+    return _data_uri(_svg(figure))
 
 
 def _line(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str | None, color: str, label: str | None) -> bool:
@@ -99,7 +133,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _data_uri(figure: Figure) -> str:
+def _svg(figure: Figure) -> bytes:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -107,4 +141,8 @@ def _data_uri(figure: Figure) -> str:
     # A fixed salt and no date: equal numbers give equal bytes.
     with matplotlib.rc_context({"svg.hashsalt": "fdsearch", "svg.fonttype": "path"}):
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return stream.getvalue()
+
+
+def _data_uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")

@@ -1,14 +1,9 @@
-"""One trial under way: which fold it is at, what its folds predicted, and its files.
-
-A trial's folder holds ``curve.jsonl`` (every epoch) and ``oof.npz`` (the logits of every finished fold).
-"""
+"""One trial under way: which fold it is at, what its folds predicted, and where a retry of it goes on."""
 
 from __future__ import annotations
 
-import io
-import json
 import time
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.data.folds import Fold
-from fdsearch.files import write_atomic
 from fdsearch.metrics import macro_f1
+from fdsearch.search import study as names
+from fdsearch.search import trial_files
+from fdsearch.search.pruning import Smoothed
+from fdsearch.training.checkpoint import discard
 from fdsearch.training.job import CurveRow, Result
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Trial
+
+CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass
@@ -41,6 +41,17 @@ class Attempt:
     n_classes : int
     enqueued : bool
         Enqueued points are never pruned.
+
+    Attributes
+    ----------
+    results : list of Result
+        Of the finished folds.
+    path : list of float
+        Macro F1 of the pooled predictions after each finished fold.
+    row : dict or None
+        The last finished epoch of the fold that is under way.
+    disowned : bool
+        Somebody else has ended the trial: nothing about it is told any more.
     """
 
     trial: Trial
@@ -52,7 +63,16 @@ class Attempt:
     enqueued: bool
     started: float = field(default_factory=time.monotonic)
     results: list[Result] = field(default_factory=list)
-    epoch: int = 0
+    path: list[float] = field(default_factory=list)
+    row: CurveRow | None = None
+    disowned: bool = False
+    smoothed: Smoothed = field(default_factory=Smoothed)
+    _seconds_before: float = 0.0
+    _earlier_rows: dict[int, CurveRow] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        return int(self.trial.number)
 
     @property
     def fold(self) -> int:
@@ -61,54 +81,96 @@ class Attempt:
 
     @property
     def job_id(self) -> str:
-        return f"trial-{self.trial.number}-fold-{self.fold}"
+        return f"trial-{self.number}-fold-{self.fold}"
 
     @property
     def finished(self) -> bool:
         return self.fold == len(self.folds)
 
-    def log_epoch(self, row: CurveRow) -> None:
-        """Append an epoch to the curve."""
-        self.epoch = int(row["epoch"])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"fold": self.fold, **row}) + "\n")
+    @property
+    def n_epochs(self) -> int:
+        """Finished epochs of the fold that is under way."""
+        return 0 if self.row is None else int(self.row["epoch"]) + 1
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the fold that is under way keeps its state; removed with the trial's end."""
+        return self.folder / CHECKPOINT
+
+    def log_epoch(self, row: CurveRow) -> list[CurveRow]:
+        """Append an epoch to the curve, and before it those that only an earlier attempt had written.
+
+        Returns
+        -------
+        list of dict
+            The rows that were appended, in order.
+        """
+        rows = [
+            self._earlier_rows[epoch] for epoch in range(self.n_epochs, row["epoch"]) if epoch in self._earlier_rows
+        ]
+        rows.append(row)
+        self.row = row
+        trial_files.append_curve(self.folder, self.fold, rows)
+        return rows
 
     def finish_fold(self, result: Result) -> None:
         """Keep a fold's predictions, on disk too."""
-        self.results.append(result)
-        self.epoch = 0
-        rows = np.concatenate([fold.validation for fold in self.folds[: self.fold]])
-        logits = np.concatenate([result.logits for result in self.results if result.logits is not None])
-        number = np.concatenate([np.full(len(fold.validation), i) for i, fold in enumerate(self.folds[: self.fold])])
-        content = io.BytesIO()
-        np.savez_compressed(content, rows=rows, fold=number, logits=logits)
-        write_atomic(self.folder / "oof.npz", content.getvalue(), durable=False)
+        unseen = [row for row in result.curve if row["epoch"] >= self.n_epochs]  # a fold that had ended, untold
+        trial_files.append_curve(self.folder, self.fold, unseen)
+        self._add(result)
+        trial_files.write_oof(self.folder, self.folds, self.results)
+        discard(self.checkpoint)
 
-    def pooled_score(self) -> float:
-        """Macro F1 of the pooled predictions of the finished folds."""
+    def _add(self, result: Result) -> None:
+        self.results.append(result)
+        self.row, self._earlier_rows = None, {}
         rows = np.concatenate([fold.validation for fold in self.folds[: self.fold]])
-        logits = np.concatenate([result.logits for result in self.results if result.logits is not None])
-        return macro_f1(self.labels[rows], logits.argmax(axis=1), self.n_classes)
+        self.path.append(macro_f1(self.labels[rows], self._logits().argmax(axis=1), self.n_classes))
+
+    def _logits(self) -> NDArray[np.float32]:
+        return np.concatenate([result.logits for result in self.results if result.logits is not None])
+
+    def take_over(self, earlier: Sequence[Path]) -> None:
+        """Go on where lost attempts at the same parameters stopped.
+
+        Finished folds are taken as they are, the checkpoint of the fold after them moves here. An attempt may have been
+        lost while it took over from the one before it, so that one's files count too.
+
+        Parameters
+        ----------
+        earlier : sequence of Path
+            Folders of the attempts, latest first.
+        """
+        for result in max((list(trial_files.finished_folds(folder, self.folds)) for folder in earlier), key=len):
+            self._add(result)
+        if self.results:
+            trial_files.write_oof(self.folder, self.folds, self.results)
+        curve = trial_files.merged_curve(earlier)
+        done = [row for row in curve if row["fold"] < self.fold]
+        self._seconds_before = sum(float(row.get("seconds", 0.0)) for row in done)
+        for fold in range(self.fold):
+            trial_files.append_curve(self.folder, fold, [_bare(row) for row in done if row["fold"] == fold])
+        self._earlier_rows = {int(row["epoch"]): _bare(row) for row in curve if row["fold"] == self.fold}
+        trial_files.move_latest(earlier, self.checkpoint)
+
+    @property
+    def described(self) -> str:
+        """What a person reads about it."""
+        phases = "+".join(phase.name for phase in self.config.phases)
+        seconds = self.attributes()[names.SECONDS]
+        return f"{self.config.backbone} {self.config.image_size} px, {phases}, {seconds:.0f} s"
+
+    def end(self) -> None:
+        """Remove what only a continuation would need."""
+        discard(self.checkpoint)
 
     def attributes(self) -> dict[str, Any]:
         """What the trial records about itself: epochs per fold and seconds."""
         return {
-            "epochs": [result.epochs for result in self.results],
-            "seconds": round(time.monotonic() - self.started, 3),
+            names.EPOCHS: [result.epochs for result in self.results],
+            names.SECONDS: round(self._seconds_before + time.monotonic() - self.started, 3),
         }
 
 
-def read_oof(folder: Path, n: int, n_classes: int) -> NDArray[np.float32] | None:
-    """Read a trial's out-of-fold logits by dataset row, shape (n, n_classes); NaN where no fold has finished.
-
-    A file that a kill left unreadable, or that does not fit the dataset, counts as absent.
-    """
-    try:
-        with (folder / "oof.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            rows, logits = stored["rows"], stored["logits"]
-        by_row = np.full((n, n_classes), np.nan, np.float32)
-        by_row[rows] = logits
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
-        return None
-    return by_row
+def _bare(row: CurveRow) -> CurveRow:
+    return {key: value for key, value in row.items() if key != "fold"}

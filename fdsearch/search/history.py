@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdsearch.records import TrialRecord
 from fdsearch.search import study as names
-from fdsearch.search.attempt import read_oof
+from fdsearch.search.trial_files import read_oof
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -39,7 +39,7 @@ def read_records(study: Study, trials: Path, n: int, n_classes: int) -> list[Tri
             seconds=float(trial.user_attrs.get(names.SECONDS, 0.0)),
         )
         for trial in study.get_trials(deepcopy=False)
-        if trial.state.name in FINISHED
+        if trial.state.name in FINISHED and names.LESSON_OF not in trial.user_attrs
     ]
 
 
@@ -65,6 +65,7 @@ def table(study: Study) -> list[dict[str, Any]]:
             "failure": trial.user_attrs.get(names.FAILURE),
         }
         for trial in study.get_trials(deepcopy=False)
+        if names.LESSON_OF not in trial.user_attrs
     ]
 
 

@@ -1,98 +1,223 @@
-"""What the loop writes into the Optuna study and asks of it: ends of trials, failures, equal points, earlier values."""
+"""The trials of a study as its parents know them: what is running, what has ended and how, and what is told about it.
+
+The loop asks and tells through here. What this parent does is counted as it does it, because reading a large study
+takes longer than anything else between two trials; what other parents of a shared study do is read every few seconds.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fdsearch.errors import Fault, ResourceError
+from fdsearch.search import retries, telling
 from fdsearch.search import study as names
-from fdsearch.search.attempt import Attempt
-from fdsearch.search.study import mark_failed, requeue
+from fdsearch.search.leases import PARENT, Leases, Parent
+from fdsearch.search.server import alone
+from fdsearch.search.spool import Entry, Spool
 from fdsearch.training.job import LOST
 
 if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
-INTERRUPTED = "interrupted"
+READ_S = 2.0
+"""How old this parent's knowledge of the others may be."""
+_NEAR_THE_END = 200
+"""More trials than all parents together can take in that time; with fewer left they take them one after the other."""
 _MIN_FAILURES = 5
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
 class Ledger:
-    """The trials of a study, told of and asked about by number.
+    """The trials of one study.
 
     Parameters
     ----------
     study : optuna.Study
+    spool : Spool
+    me : Parent
+        The calling process.
+    shared : bool
+        Other parents may work on the study too. Otherwise the caller holds the lock of its run folder.
+    first_fold_step : int
+        The step at which trials report their score after the first fold; later folds follow.
+    say : callable
+        Told what a person should know.
     """
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
+    def __init__(
+        self,
+        study: Study,
+        spool: Spool,
+        me: Parent,
+        *,
+        shared: bool,
+        first_fold_step: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._study, self._spool, self._me, self._say = study, spool, me, say
+        self._leases = Leases(study, me) if shared else None
+        self._first_fold_step = first_fold_step
+        self._states: dict[int, str] = {}
+        self._mine: set[int] = set()
+        self._twins: dict[str, tuple[int, float]] = {}
+        self._paths: dict[int, tuple[float, ...]] = {}
+        self._queued = 0  # retries that were queued since the study was read
+        self._read_at = -math.inf
+        self.counts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
 
-    def counts(self) -> Counter[str]:
-        """Trials by state."""
-        return Counter(trial.state.name for trial in self._study.get_trials(deepcopy=False))
+    @property
+    def n_finished(self) -> int:
+        """Trials that count: complete and pruned ones."""
+        return self.counts["COMPLETE"] + self.counts["PRUNED"]
 
-    def finished_twin(self, params: dict[str, Any]) -> tuple[int, float] | None:
+    @property
+    def n_waiting(self) -> int:
+        """Trials in the queue."""
+        return self.counts["WAITING"] + self._queued
+
+    @property
+    def n_taken(self) -> int:
+        """Trials that count or may come to."""
+        return self.n_finished + self.counts["RUNNING"]
+
+    @property
+    def paths(self) -> list[tuple[float, ...]]:
+        """The pooled scores of each complete trial, fold by fold."""
+        return list(self._paths.values())
+
+    def open(self) -> None:
+        """Tell what an ended parent left, give up what it was running, and count what there is."""
+        if self._leases is not None:
+            self._leases.beat()
+        for entry in list(self._spool.left(self._study.study_name)):
+            told = self._send(entry)
+            how = "had ended before the interruption" if told else "had been given up: its result was dropped"
+            self._say(f"trial {entry.number} {how} ({entry.state.lower()})")
+        self.read()
+
+    def close(self) -> None:
+        """Say good-bye to the other parents."""
+        if self._leases is not None:
+            self._leases.end()
+
+    def tick(self) -> None:
+        """Do what is due: renew the lease, and look at the other parents."""
+        if self._leases is not None:
+            self._leases.beat()
+            if time.monotonic() - self._read_at >= READ_S:
+                self.read()
+
+    def read(self) -> None:
+        """Read the study anew, and give up the trials of parents that have ended."""
+        if self._leases is not None:
+            self._leases.look()
+        self._queued = 0
+        for trial in self._study.get_trials(deepcopy=False):
+            # Ended trials never change, and a large study has thousands of them.
+            if self._states.get(trial.number) in _ENDED or names.LESSON_OF in trial.user_attrs:
+                continue
+            if trial.state.name == "RUNNING" and self._is_orphan(trial):
+                self._reap(trial)
+                continue
+            self._note(trial.number, trial.state.name)
+            if trial.state.name == "COMPLETE" and trial.value is not None:
+                self._remember(trial.number, trial.params, trial.value, self._path(trial), trial.user_attrs)
+            if trial.state.name == "FAIL":
+                self.failures[str(trial.user_attrs.get(names.FAILURE))] += 1
+        self._read_at = time.monotonic()
+
+    def _is_orphan(self, trial: FrozenTrial) -> bool:
+        if trial.number in self._mine:
+            return False
+        owner = trial.user_attrs.get(PARENT) or f"nobody yet, trial {trial.number}"
+        # A trial of ours that we do not train: an earlier search of this very process was broken off.
+        return self._leases is None or owner == self._me.id or self._leases.is_dead(owner)
+
+    def _reap(self, trial: FrozenTrial) -> None:
+        queued = retries.give_up(self._study, trial, "lost", "its parent process ended", again=True)
+        if (
+            telling.find(self._study, trial.number).state.name != "FAIL"
+        ):  # its parent was quicker; the next reading tells
+            return
+        self._note(trial.number, "FAIL")
+        self.failures["lost"] += 1
+        self._queued += queued
+        self._say(f"trial {trial.number} was left by a parent that ended" + ("; queued again" if queued else ""))
+
+    def ask(self, n_trials: int) -> Trial | None:
+        """Take the next trial; None if others took the last one, or it is a retry that is needless by now."""
+        if self._leases is None or n_trials - self.n_taken > _NEAR_THE_END:
+            return self._take()
+        with alone(self._study._storage, f"take {self._study.study_name}"):
+            self.read()
+            return self._take() if self.n_taken < n_trials else None
+
+    def _take(self) -> Trial | None:
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        trial = telling.ask(self._study, queued=self.n_waiting > 0)
+        self._mine.add(trial.number)
+        if self._leases is not None:
+            try:
+                trial.set_user_attr(PARENT, self._me.id)
+            except UpdateFinishedTrialError:  # we stood still between the two calls, and it was given up
+                return None
+        if names.RETRY_OF in trial.user_attrs and trial.number not in self._states:
+            self._queued = max(0, self._queued - 1)
+        self._note(trial.number, "RUNNING")
+        if names.RETRY_OF in trial.user_attrs and retries.is_duplicate(self._study, trial.number):
+            self._end(trial.number, retries.DUPLICATE, "another attempt at the same trial came first", again=False)
+            return None
+        return trial
+
+    def twin(self, params: Mapping[str, Any]) -> tuple[int, float] | None:
         """A complete trial with the same parameters: folds and seeds are the same, so its score would be too."""
-        from optuna.trial import TrialState
+        return self._twins.get(_key(params))
 
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            if trial.params == params and trial.value is not None and names.COPY_OF not in trial.user_attrs:
-                return trial.number, trial.value
-        return None
+    def complete(
+        self, number: int, value: float, params: Mapping[str, Any], path: Sequence[float], attributes: dict[str, Any]
+    ) -> None:
+        """End a trial with its score.
 
-    def values_at(self, step: int) -> list[float]:
-        """What the complete trials had reported at a step."""
-        from optuna.trial import TrialState
-
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [trial.intermediate_values[step] for trial in trials if step in trial.intermediate_values]
-
-    def record(self, attempt: Attempt) -> None:
-        """Keep what a trial has taken so far."""
-        attributes = attempt.attributes()
-        attempt.trial.set_user_attr(names.EPOCHS, attributes["epochs"])
-        attempt.trial.set_user_attr(names.SECONDS, attributes["seconds"])
-
-    def complete(self, number: int, value: float) -> bool:
-        """End a trial with its score; return False once a grid has no point left."""
+        Parameters
+        ----------
+        number : int
+        value : float
+        params : mapping
+        path : sequence of float
+            Pooled score after each fold; empty for a copy.
+        attributes : dict
+            User attributes that are set with it.
+        """
         if not math.isfinite(value):  # Optuna would take an infinity for a result
             self.failed(number, "non_finite", f"the score is {value}")
-            return True
-        return self._told(number, value=value)
+        elif self._tell(number, "COMPLETE", value, attributes):
+            self._remember(number, params, value, path, attributes)
 
-    def pruned(self, number: int) -> bool:
-        """End a trial without a score; return False once a grid has no point left."""
-        from optuna.trial import TrialState
+    def pruned(self, number: int, attributes: dict[str, Any]) -> None:
+        """End a trial without a score."""
+        self._tell(number, "PRUNED", None, attributes)
 
-        return self._told(number, state=TrialState.PRUNED)
+    def interrupted(self, number: int, why: str) -> None:
+        """End a trial that could not go on for no fault of anybody's, and queue it again."""
+        self._end(number, retries.INTERRUPTED, f"{why}; queued again", again=True, counts=False)
 
-    def _told(self, number: int, *, value: float | None = None, state: TrialState | None = None) -> bool:
-        try:
-            self._study.tell(number, value, state)
-        except RuntimeError:
-            from optuna.samplers import BruteForceSampler
-
-            # It ends an exhausted grid with `Study.stop`, which ask-and-tell refuses, after the trial was stored.
-            if not isinstance(self._study.sampler, BruteForceSampler):
-                raise
-            return False
-        return True
-
-    def interrupted(self, number: int) -> None:
-        """End a trial that a person stopped, and queue it again."""
-        trial = self._study.get_trials(deepcopy=False)[number]
-        requeue(self._study, trial, counts=False)
-        mark_failed(self._study, trial, INTERRUPTED, "stopped by a person; queued again")
+    def give_back(self, why: str) -> None:
+        """Queue again what this parent still runs, before it ends for want of something."""
+        for number in sorted(self._mine):
+            self.interrupted(number, why)
 
     def failed(self, number: int, failure: str, message: str) -> bool:
         """End a trial with its failure; return whether it was lost with its process and is queued again."""
-        trial = self._study.get_trials(deepcopy=False)[number]
-        queued = failure in LOST and requeue(self._study, trial)
-        mark_failed(self._study, trial, failure, message)
+        queued = self._end(number, failure, message, again=failure in LOST)
+        if failure == "device_memory":
+            retries.teach_device_memory(self._study, telling.find(self._study, number))
         return queued
 
     def check_failures(self, n_trials: int) -> None:
@@ -105,22 +230,69 @@ class Ledger:
         ResourceError
             With a table of the failures by class.
         """
-        from optuna.trial import TrialState
-
-        failed = self._study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        own_trials = [trial for trial in failed if _is_own(trial)]
-        classes, own = Counter(str(trial.user_attrs.get(names.FAILURE)) for trial in own_trials), len(own_trials)
         limit = max(_MIN_FAILURES, n_trials)
-        if own > limit:
-            faults = [
-                Fault(failure, f"{count} trials", "none", "see log.txt in the run folder")
-                for failure, count in classes.most_common()
-            ]
-            raise ResourceError(f"{own} trials failed of their own, more than {limit}: the search ends", faults)
+        if sum(self.failures.values()) <= limit:
+            return
+        own = retries.own_failures(self._study)
+        if own.total() > limit:
+            fix = "see log.txt in the run folder"
+            faults = [Fault(failure, f"{count} trials", "none", fix) for failure, count in own.most_common()]
+            raise ResourceError(f"{own.total()} trials failed of their own, more than {limit}: the search ends", faults)
+
+    def _tell(self, number: int, state: str, value: float | None, attributes: dict[str, Any]) -> bool:
+        """End one of our trials; what is told stands on disk until the database has it."""
+        entry = Entry(self._study.study_name, number, self._me.id, state, value, attributes)
+        self._spool.keep(entry)
+        told = self._send(entry)
+        self._mine.discard(number)
+        if told:
+            self._note(number, state)
+        else:
+            self.read()
+            self._say(f"the result of trial {number} was dropped: somebody else had ended the trial")
+        return told
+
+    def _send(self, entry: Entry) -> bool:
+        """Tell an entry to the database and forget it; False if the trial is not running, or not its sender's."""
+        told = telling.tell(self._study, entry, shared=self._leases is not None, certain=entry.number in self._mine)
+        self._spool.forget(entry)
+        return told
+
+    def _end(self, number: int, failure: str, message: str, *, again: bool, counts: bool = True) -> bool:
+        """Fail one of our trials; False too where it is no longer ours to end."""
+        trial = telling.find(self._study, number)
+        self._mine.discard(number)
+        if trial.state.is_finished() or (self._leases is not None and not telling.is_of(trial, self._me.id)):
+            return False
+        self._note(number, "FAIL")
+        self.failures[failure] += 1
+        queued = retries.give_up(self._study, trial, failure, message, again=again, counts=counts)
+        self._queued += queued
+        return queued
+
+    def _note(self, number: int, state: str) -> None:
+        before = self._states.get(number)
+        if before is not None:
+            self.counts[before] -= 1
+        self._states[number] = state
+        self.counts[state] += 1
+
+    def _remember(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        value: float,
+        path: Sequence[float],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        if names.COPY_OF not in attributes:
+            self._twins.setdefault(_key(params), (number, value))
+            self._paths[number] = tuple(path)
+
+    def _path(self, trial: FrozenTrial) -> list[float]:
+        reported = sorted(trial.intermediate_values.items())
+        return [score for step, score in reported if step >= self._first_fold_step]
 
 
-def _is_own(trial: FrozenTrial) -> bool:
-    failure = trial.user_attrs.get(names.FAILURE)
-    if failure in LOST:
-        return int(trial.user_attrs.get(names.ATTEMPT, 1)) >= names.MAX_ATTEMPTS
-    return failure != INTERRUPTED
+def _key(params: Mapping[str, Any]) -> str:
+    return repr(sorted(params.items()))

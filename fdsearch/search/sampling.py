@@ -1,9 +1,10 @@
-"""Samplers and pruners by name."""
+"""Samplers by name."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,24 +13,59 @@ from fdsearch.errors import ConfigError, Fault
 from fdsearch.space import SearchSpace
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial, TrialState
 
 _START_UP_TRIALS = 8
-_TRIALS_BEFORE_PRUNING = 4
-_EPOCHS_BEFORE_PRUNING = 2
-_FOLDS_BEFORE_PRUNING = 2
-_HYPERBAND_TRIALS = 100
-_KEPT = {"median": 0.50, "percentile": 0.75}
-"""Share of the trials that go on."""
 
 
-def make_sampler(search: SearchSpec, number: int) -> BaseSampler:
-    """Make the sampler of one trial.
+def make_sampler(search: SearchSpec) -> BaseSampler:
+    """Make the sampler of a study.
 
-    Seeded by (random state, trial number): a sampler that is rebuilt with the same seed, after a restart for instance,
-    would propose the points it proposed before.
+    It is seeded anew for each trial, by (random state, trial number): a sampler that is rebuilt with the same seed,
+    after a restart for instance, would propose the points it proposed before, and two parents would propose the same.
     """
+    from optuna.samplers import BaseSampler
+
+    class Numbered(BaseSampler):
+        """Passes everything on to a sampler of the trial's own."""
+
+        counts_points = search.sampler == "grid"
+        """Whether it wants to hear of every end."""
+        exhausted = False
+        """Whether a grid has no point left."""
+
+        def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+            self._inner = _of_trial(search, trial.number)
+            self._inner.before_trial(study, trial)
+
+        def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+            return self._inner.infer_relative_search_space(study, trial)
+
+        def sample_relative(
+            self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            return self._inner.sample_relative(study, trial, search_space)
+
+        def sample_independent(
+            self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        ) -> Any:
+            return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+        def after_trial(
+            self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+        ) -> None:
+            try:
+                _of_trial(search, trial.number).after_trial(study, trial, state, values)
+            except RuntimeError:  # an exhausted grid calls `Study.stop`, which ask-and-tell refuses
+                self.exhausted = True
+
+    return Numbered()
+
+
+def _of_trial(search: SearchSpec, number: int) -> BaseSampler:
     import optuna
     from optuna import samplers
 
@@ -61,44 +97,3 @@ def check_sampler(search: SearchSpec, space: SearchSpace) -> None:
     ]
     if faults:
         raise ConfigError("a grid needs a finite space", faults)
-
-
-def make_pruner(search: SearchSpec, n_steps: int) -> BasePruner:
-    """Make the pruner; `n_steps` is the largest number of steps of a trial (epochs of the first fold + folds)."""
-    from optuna import pruners
-
-    if search.pruner == "none":
-        return pruners.NopPruner()
-    if search.pruner == "hyperband":
-        return pruners.HyperbandPruner(min_resource=1, max_resource=n_steps)
-    return pruners.PercentilePruner(
-        100 * _KEPT[search.pruner],
-        n_startup_trials=_TRIALS_BEFORE_PRUNING,
-        n_warmup_steps=_EPOCHS_BEFORE_PRUNING,
-        n_min_trials=_TRIALS_BEFORE_PRUNING,
-    )
-
-
-def pruner_warning(search: SearchSpec) -> str | None:
-    """What a person should know about the pruner they chose."""
-    if search.pruner == "hyperband" and search.n_trials < _HYPERBAND_TRIALS:
-        return (
-            f"hyperband splits {search.n_trials} trials among brackets that each start at random; "
-            f"below {_HYPERBAND_TRIALS} trials median is the better pruner"
-        )
-    return None
-
-
-def loses_between_folds(search: SearchSpec, n_folds: int, value: float, others: list[float]) -> bool:
-    """Whether a pooled score after some folds is below what finished trials had after the same folds.
-
-    One fold proves nothing: on few parts a configuration's single folds lie further apart than configurations do.
-
-    Optuna's pruners compare best-so-far values; between folds that would let one lucky epoch of the first fold stand
-    for the pooled score, so the comparison here is step by step.
-    """
-    if search.pruner in ("none", "hyperband") or n_folds < _FOLDS_BEFORE_PRUNING:
-        return False
-    if len(others) < _TRIALS_BEFORE_PRUNING:
-        return False
-    return value < float(np.quantile(others, 1 - _KEPT[search.pruner]))

@@ -1,119 +1,141 @@
-"""The study database and the lock of the one parent that owns it.
+"""Where studies are kept: one SQLite file in the run folder, or a PostgreSQL server that several machines share.
 
-The lock is the kernel's (``flock``): it is free the moment its holder is dead, so nothing has to be cleaned up.
+There is no third storage: journals tear on a kill, and Optuna's proxy speaks without encryption.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fdsearch.errors import ConflictError, Fault, StorageError
+from fdsearch.errors import ConfigError, Fault, FdsearchError, StorageError
+from fdsearch.search import server, sqlite_file
+from fdsearch.search.patience import lost_connection
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-_HEADER = b"SQLite format 3\x00"
-_BUSY_TIMEOUT_S = 60
+
+def is_shared(location: str | Path) -> bool:
+    """Whether several parents may work on the studies there.
+
+    Raises
+    ------
+    ConfigError
+        If it is the URL of something else than PostgreSQL.
+    """
+    text = str(location)
+    if "://" in text and not server.is_address(text):
+        scheme = text.partition("://")[0]
+        fix = "postgresql+psycopg://USER@HOST/NAME, or no --storage for a SQLite file in the run folder"
+        raise ConfigError("this storage is unknown", [Fault("--storage", f"{scheme}://", "PostgreSQL", fix)])
+    return "://" in text
 
 
-def open_storage(database: Path) -> RDBStorage:
+def has_server(storage: RDBStorage) -> bool:
+    """Whether an opened storage is a server that several parents may use."""
+    return bool(storage.engine.dialect.name != "sqlite")
+
+
+def open_storage(location: str | Path, *, upgrade: bool = False) -> RDBStorage:
     """Open, or create, a study database.
+
+    Parameters
+    ----------
+    location : str or Path
+        A SQLite file, or the URL of a PostgreSQL database.
+    upgrade : bool
+        Upgrade a file of Optuna 4, after a copy, instead of refusing it.
 
     Raises
     ------
     StorageError
-        If the file is not a sound SQLite database or the folder cannot be written. The file is left as it is.
+        If the file is not a sound SQLite database or cannot be written, or the server cannot be reached. A file is
+        left as it is.
+    ResourceError
+        If the PostgreSQL driver is not installed, or the disk is full.
     """
+    shared = is_shared(location)
+    with storage_errors(location):
+        return server.open_server(str(location)) if shared else _open_file(Path(location), upgrade)
+
+
+def _open_file(database: Path, upgrade: bool) -> RDBStorage:
+    from optuna.storages import RDBStorage
+
+    sqlite_file.check_sound(database)
+    _check_version(database, upgrade)
+    sqlite_file.make(database)
+    # The path is absolute because every process of a run must mean the same file wherever it stands.
+    storage = RDBStorage(
+        f"sqlite:///{database.resolve()}",
+        engine_kwargs={"connect_args": {"timeout": sqlite_file.BUSY_TIMEOUT_S}},
+        skip_compatibility_check=upgrade,
+    )
+    if upgrade:
+        storage.upgrade()
+    storage.engine.dispose()  # connections from before the next line begin their transactions in the old way
+    sqlite_file.begin_immediately(storage.engine)
+    sqlite_file.refuse_at_once(storage.engine)
+    return storage
+
+
+def _check_version(database: Path, upgrade: bool) -> None:
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
-    _check_sound(database)
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        # The path is absolute because every process of a run must mean the same file wherever it stands.
-        return optuna.storages.RDBStorage(
-            f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
-        )
-    except (SQLAlchemyError, OSError, RuntimeError) as error:
-        fault = Fault(
-            str(database), str(error).splitlines()[0], "a writable study database", "check folder, rights and disk"
-        )
-        raise StorageError("the study database cannot be opened", [fault]) from error
-
-
-def _check_sound(database: Path) -> None:
-    if not database.exists() or database.stat().st_size == 0:
+    version = sqlite_file.written_by_optuna4(database)
+    if version is None:
         return
-    fix = f"restore a backup, or move it aside and start again: mv {database} {database}.damaged"
-    with database.open("rb") as stream:
-        if stream.read(len(_HEADER)) != _HEADER:
-            raise StorageError(
-                "the study database is damaged", [Fault(str(database), "another kind of file", "SQLite", fix)]
-            )
-    try:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
-        try:
-            verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        raise StorageError(
-            "the study database is damaged", [Fault(str(database), str(error), "SQLite", fix)]
-        ) from error
-    if verdict != "ok":
-        raise StorageError("the study database is damaged", [Fault(str(database), verdict, "a sound file", fix)])
+    if upgrade:
+        sqlite_file.upgrade_times(database, to=optuna.__version__)
+        return
+    fix = "give the command again with --upgrade-storage (a copy is kept), or start anew with --fresh"
+    fault = Fault(str(database), f"a database of Optuna {version}", "one of Optuna 5", fix)
+    raise StorageError("the study database is of an older Optuna", [fault])
 
 
 @contextmanager
-def own_study(folder: Path) -> Iterator[None]:
-    """Hold a run folder's lock.
+def storage_errors(location: str | Path) -> Iterator[None]:
+    """Say in our words what a database refused.
 
     Raises
     ------
-    ConflictError
-        If another process holds it; the message names that process.
+    ResourceError
+        If its disk is full.
+    StorageError
+        If it is locked, unreachable, damaged or cannot be written.
     """
-    path = folder / "lock"
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-    except OSError as error:
-        fault = Fault(
-            str(path), error.strerror or str(error), "a writable folder", "check rights and disk, or use --root"
-        )
-        raise StorageError("the run folder cannot be written", [fault]) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 4096).decode(errors="replace") or "another process"
-            fault = Fault(str(path), f"held by {holder}", "a free lock", "wait for it, or `fdsearch stop` it")
-            raise ConflictError("another fdsearch is working on this study", [fault]) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
         yield
-    finally:
-        os.close(handle)
+    except FdsearchError:
+        raise
+    except (StorageInternalError, SQLAlchemyError, OSError, RuntimeError) as error:
+        if not isinstance(error, (StorageInternalError, SQLAlchemyError)) and not _is_opening(error):
+            raise
+        raise _in_our_words(str(location), error) from error
 
 
-def holder(folder: Path) -> int | None:
-    """The process id that holds a run folder's lock, or None if it is free."""
-    try:
-        handle = os.open(folder / "lock", os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
-        content = os.read(handle, 4096)
-        return int(json.loads(content)["pid"]) if content else None
-    finally:
-        os.close(handle)
+def _is_opening(error: BaseException) -> bool:
+    """Whether an error that may mean anything is Optuna's about the version of a database."""
+    return "optuna" in str(error) and "version" in str(error)
+
+
+def _in_our_words(location: str, error: BaseException) -> FdsearchError:
+    where = server.without_password(location) if "://" in location else location
+    where = where.removeprefix("sqlite:///")
+    reason = error.__cause__ or error
+    words = str(getattr(reason, "orig", None) or reason).strip().splitlines()[0]
+    if "database or disk is full" in words or "No space left" in words:
+        return sqlite_file.full(where, words)
+    if "database is locked" in words:
+        return sqlite_file.locked(where)
+    if "://" in where and lost_connection(error):
+        fix = "start the server or mend the network; finished results are kept and told by the same command"
+        return StorageError("the database server does not answer", [Fault(where, words, "a PostgreSQL server", fix)])
+    fault = Fault(where, words, "a writable study database", "check place, rights and disk")
+    return StorageError("the study database cannot be used", [fault])

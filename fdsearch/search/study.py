@@ -1,4 +1,4 @@
-"""The Optuna study of one question on one state of the data: opening, identity, re-queuing, first points.
+"""The Optuna study of one question on one state of the data: opening, identity, first points.
 
 Its name is ``NAME@DIGEST``: new data opens a new study whose first trials are the old best ones, a changed definition
 under the same name is refused.
@@ -17,7 +17,6 @@ from fdsearch.trial import TrialConfig
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial
 
 DEFINITION = "fdsearch:definition"
 NAME = "fdsearch:name"
@@ -30,10 +29,11 @@ MESSAGE = "fdsearch:message"
 EPOCHS = "fdsearch:epochs"
 SECONDS = "fdsearch:seconds"
 COPY_OF = "fdsearch:copy_of"
+CONTINUES = "fdsearch:continues"
+"""Numbers of the earlier attempts, latest first: a retry takes over the finished folds and the checkpoint of one."""
+LESSON_OF = "fdsearch:lesson_of"
+"""On rows that are no trials: they tell the sampler that a trial's parameters cannot be trained."""
 ENQUEUED = "fdsearch:enqueued"
-
-MAX_ATTEMPTS = 4
-"""One try and three retries of a trial that was lost with its process."""
 
 
 def study_name(name: str, data_identity: str) -> str:
@@ -99,61 +99,6 @@ def _flat(value: Any, path: str = "$") -> Iterable[tuple[str, str]]:
             yield from _flat(item, f"{path}.{key}")
     else:
         yield path, json.dumps(value, sort_keys=True)
-
-
-def requeue_running(study: Study) -> list[int]:
-    """Give up the trials of a dead parent and queue each again; call it while holding the study's lock.
-
-    Returns
-    -------
-    list of int
-        The numbers that were re-queued.
-    """
-    from optuna.trial import TrialState
-
-    requeued = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if requeue(study, trial):
-            requeued.append(trial.number)
-        mark_failed(study, trial, "lost", "its parent process died")
-    return requeued
-
-
-def mark_failed(study: Study, trial: FrozenTrial, failure: str, message: str) -> None:
-    """Fail a trial with its class and words."""
-    from optuna.trial import TrialState
-
-    storage = study._storage
-    storage.set_trial_user_attr(trial._trial_id, FAILURE, failure)
-    storage.set_trial_user_attr(trial._trial_id, MESSAGE, message[:2000])
-    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-
-
-def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
-    """Queue a lost trial's parameters again, unless it has been tried often enough.
-
-    Comes before `mark_failed`: a kill between the two leaves the trial RUNNING, and the next parent finds it queued
-    already. `counts` is False where nothing went wrong: a person stopped the run.
-    """
-    # A trial that was killed while it drew has only a part of its parameters; the rest stands in what was queued.
-    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    attempt = int(trial.user_attrs.get(ATTEMPT, 1)) + counts
-    if not params or attempt > MAX_ATTEMPTS:
-        return False
-    attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, trial.number), ATTEMPT: attempt}
-    if _is_queued(study, attributes):
-        return True
-    if RECIPE in trial.user_attrs:
-        attributes[RECIPE] = trial.user_attrs[RECIPE]
-    study.enqueue_trial(dict(params), user_attrs=attributes)
-    return True
-
-
-def _is_queued(study: Study, attributes: Mapping[str, Any]) -> bool:
-    from optuna.trial import TrialState
-
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return any(attributes.items() <= trial.user_attrs.items() for trial in waiting)
 
 
 def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]) -> list[str]:

@@ -18,16 +18,19 @@ from fdsearch.errors import Fault, ResourceError
 from fdsearch.execution.events import OnResult
 from fdsearch.progress import Progress, Silent
 from fdsearch.selection.candidate import Candidate, out_of_fold
-from fdsearch.training.job import LOST, Job, JobMaker, Result, fit_seed
+from fdsearch.training.job import Job, JobMaker, Result, fit_seed
 from fdsearch.trial import TrialConfig
 
 _ATTEMPTS = 3
+"""A fit that is lost with its process is tried this often."""
 
 
 class RunAll(Protocol):
     """The executor's method, or a wrapper that stores results by job id to continue after a kill."""
 
-    def __call__(self, jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None) -> Mapping[str, Result]: ...
+    def __call__(
+        self, jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None, attempts: int
+    ) -> Mapping[str, Result]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,27 +159,17 @@ class _Run:
                 job_id = f"{name}-r{index}-f{number}"
                 jobs[name].append(self.maker.fold_job(job_id, config, fold, seed=seed, single_split=self.single_split))
         every = [job for of_one in jobs.values() for job in of_one]
-        results = self._run_and_try_lost_again(f"repeat {index + 1}", every, deadline)
+        results = self._run(f"repeat {index + 1}", every, deadline)
         return {name: tuple(results[job.id] for job in of_one if job.id in results) for name, of_one in jobs.items()}
 
-    def _run_and_try_lost_again(self, task: str, jobs: Sequence[Job], deadline: float | None) -> dict[str, Result]:
-        results: dict[str, Result] = {}
+    def _run(self, task: str, jobs: Sequence[Job], deadline: float | None) -> Mapping[str, Result]:
         done: set[str] = set()
 
         def count(result: Result) -> None:
             done.add(result.id)
             self.progress.track(task, len(done), len(jobs))
 
-        waiting = list(jobs)
-        for _ in range(_ATTEMPTS):
-            # A job that is not started again before the deadline counts as unfinished, not as a failure.
-            for job in waiting:
-                results.pop(job.id, None)
-            results.update(self.run_all(waiting, on_result=count, deadline=deadline))
-            waiting = [job for job in jobs if job.id in results and results[job.id].failure in LOST]
-            if not waiting:
-                break
-        return results
+        return self.run_all(jobs, on_result=count, deadline=deadline, attempts=_ATTEMPTS)
 
 
 def _failures(results: Mapping[str, Sequence[Result]]) -> dict[str, str]:

@@ -5,8 +5,9 @@ A job is one fit: train on some rows, predict others. It knows no study and no f
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.data.folds import Fold, inner_split
+from fdsearch.files import digest_file, digest_json
 from fdsearch.trial import TrialConfig
 
 _INNER_SHARE = 0.2
@@ -87,6 +89,9 @@ class Job:
     save_to : Path or None
         Where to write the model as ``.keras``.
     refit : Refit or None
+    checkpoint : Path or None
+        ``.npz`` that the fit writes at most once a minute and whenever its report stops it, and goes on from where the
+        file exists and belongs to this very fit. The caller removes it with `training.checkpoint.discard`.
     """
 
     id: str
@@ -103,6 +108,23 @@ class Job:
     plugins: tuple[Path, ...] = ()
     save_to: Path | None = None
     refit: Refit | None = None
+    checkpoint: Path | None = None
+
+
+def job_digest(job: Job) -> str:
+    """SHA-256 over all that decides a job's result, its id and its files left out."""
+    arrays = (job.labels, job.train, job.validation, job.monitor)
+    return digest_json(
+        [
+            job.config.to_json(),
+            job.pixels_digest,
+            [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
+            job.n_classes,
+            job.seed,
+            [digest_file(path) for path in job.plugins],
+            None if job.refit is None else asdict(job.refit),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -115,7 +137,7 @@ class Result:
         ``stopped`` was told so by its report; `logits` is then those of the last epoch, where there was one.
     logits : ndarray of float32, shape (len(validation), n_classes), or None
     curve : tuple of dict
-        One `CurveRow` per epoch.
+        One `CurveRow` per epoch; where a checkpoint was continued, those of the attempt before come first.
     epochs : int
         Epochs that made the final weights (best epoch + 1 where best weights were restored); 0 for a probe.
     phase_epochs : tuple of int
@@ -125,7 +147,9 @@ class Result:
     effective_shares : tuple of float, length n_classes
         Class shares as the loss weighed them; calibration undoes the shift.
     seconds : float
-    failure : {None, "exception", "non_finite", "host_memory", "device_memory", "signal", "lost", "timeout"}
+        Those that led to a continued checkpoint included.
+    failure : {None, "exception", "non_finite", "host_memory", "device_memory", "disk_full", "signal", "lost",
+        "timeout"}
     message : str
         The error in words; the worker's traceback for an exception.
     """
@@ -172,6 +196,7 @@ class JobMaker:
         monitor: Ints | None = None,
         save_to: Path | None = None,
         refit: Refit | None = None,
+        checkpoint: Path | None = None,
     ) -> Job:
         """Make one job; arguments as in `Job`."""
         key = (config.image_size, config.resize)
@@ -190,9 +215,19 @@ class JobMaker:
             plugins=self.plugins,
             save_to=save_to,
             refit=refit,
+            checkpoint=checkpoint,
         )
 
-    def fold_job(self, job_id: str, config: TrialConfig, fold: Fold, *, seed: int, single_split: bool) -> Job:
+    def fold_job(
+        self,
+        job_id: str,
+        config: TrialConfig,
+        fold: Fold,
+        *,
+        seed: int,
+        single_split: bool,
+        checkpoint: Path | None = None,
+    ) -> Job:
         """Make the job of one fold.
 
         Early stopping watches the validation part in single-split mode. With several folds it must not: there it
@@ -205,4 +240,4 @@ class JobMaker:
             else:
                 inner = inner_split(self.labels[train], self.groups[train], _INNER_SHARE, seed)
                 train, monitor = train[inner.train], train[inner.validation]
-        return self.job(job_id, config, train, fold.validation, seed=seed, monitor=monitor)
+        return self.job(job_id, config, train, fold.validation, seed=seed, monitor=monitor, checkpoint=checkpoint)

@@ -8,7 +8,7 @@ networks from `borrow`; `phases` and `probe` run them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class Network:
         self.n_classes = n_classes
         self._built_for = config
         self._pretrained = self.model.get_weights() if self.weights_digest else None
+        self._initial: Weights = []
+        self._random_states = [_random_states(layer) for layer in self.model.layers]
         self._halves: dict[str, tuple[Any, Any]] = {}
         self._forwards: dict[str | None, Forward] = {}
         self._steps: dict[Any, TrainStep] = {}
@@ -87,16 +89,25 @@ class Network:
 
         keras.utils.set_random_seed(seed)
         if self._pretrained is None:
-            self.model.set_weights(build_model(self._built_for, self.n_classes).get_weights())
+            self._initial = build_model(self._built_for, self.n_classes).get_weights()
+            self.model.set_weights(self._initial)
         else:
             self.model.set_weights(self._pretrained)
-            shape = self.model.get_layer(LOGITS).kernel.shape
-            kernel = keras.initializers.GlorotUniform(seed=seed)(shape)
-            self.set_head(Head(np.asarray(kernel), np.zeros(shape[-1], np.float32)))
-        for index, layer in enumerate(self.model.layers):
-            generator = getattr(layer, "seed_generator", None)
-            if generator is not None:
-                generator.state.assign(np.array([seed % 2**32, index], np.uint32).astype(generator.state.dtype))
+            head = self.model.get_layer(LOGITS)
+            kernel = keras.initializers.GlorotUniform(seed=seed)(head.kernel.shape)
+            self.set_head(Head(np.asarray(kernel), np.zeros(kernel.shape[-1], np.float32)))
+            # The copies of the frozen layers are shared: a second one of a large backbone would take its size again.
+            drawn = {id(variable) for variable in head.weights}
+            pairs = zip(self.model.weights, self._pretrained, strict=True)
+            self._initial = [np.array(now.numpy()) if id(now) in drawn else kept for now, kept in pairs]
+        self.seed_random_layers(seed, 0)
+
+    def seed_random_layers(self, seed: int, n_steps: int) -> None:
+        """Let random layers (dropout) draw what they draw after `n_steps` steps under a seed, whatever ran before."""
+        for index, states in enumerate(self._random_states):
+            for number, state in enumerate(states):
+                # Keras adds 1 to the second number with each draw.
+                state.assign(np.array([(seed + number) % 2**32, index + n_steps], np.uint32).astype(state.dtype))
 
     def set_head(self, head: Head) -> None:
         self.model.get_layer(LOGITS).set_weights([head.kernel, head.bias])
@@ -104,6 +115,15 @@ class Network:
     def weights(self) -> Weights:
         """A copy of all weights."""
         return self.model.get_weights()  # type: ignore[no-any-return]
+
+    def changes(self, weights: Weights) -> dict[int, NDArray[np.float32]]:
+        """Those of some weights that training has changed since `reset`, by their place."""
+        pairs = enumerate(zip(weights, self._initial, strict=True))
+        return {place: now for place, (now, first) in pairs if not np.array_equal(now, first)}
+
+    def changed(self, changes: Mapping[int, NDArray[np.float32]]) -> Weights:
+        """All weights, given what `changes` gave of them."""
+        return [changes.get(place, first) for place, first in enumerate(self._initial)]
 
     def set_trainable(self, phase: Phase, batch_norm: str) -> str:
         """Open a phase's layers; the deepest layer before all of them, as `models.graph.set_trainable` gives it."""
@@ -192,6 +212,12 @@ def borrow(config: TrialConfig, n_classes: int, plugins: Sequence[Path]) -> Netw
         _kept.popitem(last=False)
     _kept[key] = Network(config, n_classes)
     return _kept[key]
+
+
+def _random_states(layer: keras.Layer) -> list[keras.Variable]:
+    """The states of a layer's random generators, of layers inside it too: variables that are no weights."""
+    weights = {id(variable) for variable in layer.weights}
+    return [variable for variable in layer.variables if id(variable) not in weights]
 
 
 def _chunks(rows: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int64]]:

@@ -129,6 +129,11 @@ def planned_epochs(config: TrialConfig, refit: Refit | None) -> tuple[int, ...]:
     return tuple(taken)
 
 
+def n_batches(rows: Ints, batch_size: int) -> int:
+    """Steps of one epoch."""
+    return -(-len(rows) // batch_size)
+
+
 def train_epoch(
     step: TrainStep,
     feed: Feed,

@@ -7,6 +7,7 @@ listens. The optimizer never holds a schedule of its own, so that a phase, a rep
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fdsearch.parameters import SCHEDULES
 
@@ -61,6 +62,14 @@ class LearningRate:
             # Not from 0: the first batch would be wasted.
             return self._peak * max(time / self._warmup, 0.01)
         return self._peak * self._scale * self._shape((time - self._warmup) / max(self._epochs - self._warmup, 1e-9))
+
+    def state(self) -> dict[str, Any]:
+        """What `observe` has learnt, as JSON values."""
+        return {"scale": self._scale, "best": self._best, "stale": self._stale}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from an earlier `state`."""
+        self._scale, self._best, self._stale = state["scale"], state["best"], state["stale"]
 
     def _shape(self, progress: float) -> float:
         if self._schedule == "cosine":

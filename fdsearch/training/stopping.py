@@ -7,7 +7,8 @@ two histories. Here one `Best` lives through all phases and one `Patience` throu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,14 @@ class Patience:
                 self._best[name] = current[name]
         return any(stale >= self._settings.patience for stale in self._stale.values())
 
+    def state(self) -> dict[str, Any]:
+        """What `exhausted` has counted, as JSON values."""
+        return {"best": dict(self._best), "stale": dict(self._stale)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from an earlier `state`."""
+        self._best, self._stale = dict(state["best"]), dict(state["stale"])
+
 
 @dataclass
 class Best:
@@ -87,3 +96,12 @@ class Best:
             return False
         self._score, self.weights, self.path = score, weights(), tuple(path)
         return True
+
+    def state(self) -> dict[str, Any]:
+        """All but the weights, as JSON values."""
+        return {"score": list(self._score), "path": [asdict(step) for step in self.path]}
+
+    def restore(self, state: dict[str, Any], weights: Weights | None) -> None:
+        """Go on from an earlier `state` and its weights."""
+        self._score, self.weights = tuple(state["score"]), weights
+        self.path = tuple(Step(**step) for step in state["path"])

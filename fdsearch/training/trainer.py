@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch import metrics
 from fdsearch.errors import ResourceError
-from fdsearch.files import digest_file
+from fdsearch.files import digest_file, digest_json
 from fdsearch.training import phases
 from fdsearch.training.batches import Floats, class_weights, effective_shares, training_rows
+from fdsearch.training.checkpoint import Checkpoint, CheckpointFile
+from fdsearch.training.descent import Descent
 from fdsearch.training.features import PrefixCache
-from fdsearch.training.job import CurveRow, Ints, Job, Report, Result
+from fdsearch.training.job import CurveRow, Ints, Job, Report, Result, job_digest
+from fdsearch.training.judging import NonFinite, monitored_figures, predict, validation_figures
 from fdsearch.training.network import Network, borrow
-from fdsearch.training.phases import EpochFigures, Feed
+from fdsearch.training.phases import Feed
 from fdsearch.training.probe import fit_probe
-from fdsearch.training.schedules import LearningRate
-from fdsearch.training.stopping import Best, Monitored, Patience, Step
-from fdsearch.trial import Phase
+from fdsearch.training.stopping import Best, Step
 
 
 def fit(job: Job, report: Report) -> Result:
@@ -67,21 +66,17 @@ def fit(job: Job, report: Report) -> Result:
     load_plugins(job.plugins)
     network = borrow(job.config, job.n_classes, job.plugins)
     network.reset(job.seed)
-    run = _Run(job, report, network)
+    run = _Run(job, report, network, started)
     try:
         status = run.train()
-    except _NonFinite as error:
-        return run.result("failed", time.monotonic() - started, failure="non_finite", message=str(error))
+    except NonFinite as error:
+        return run.result("failed", failure="non_finite", message=str(error))
     if status == "done" and job.save_to is not None:
         if not all(np.isfinite(array).all() for array in network.weights()):  # the last step's, which no loss has seen
             failure = "the last step left weights that are not finite; lower learning_rate"
-            return run.result("failed", time.monotonic() - started, failure="non_finite", message=failure)
+            return run.result("failed", failure="non_finite", message=failure)
         network.save(job.save_to)
-    return run.result(status, time.monotonic() - started)
-
-
-class _NonFinite(Exception):
-    """Weights, loss or logits left the finite numbers."""
+    return run.result(status)
 
 
 class _Stopped(Exception):
@@ -91,8 +86,8 @@ class _Stopped(Exception):
 class _Run:
     """The state of one job while it trains."""
 
-    def __init__(self, job: Job, report: Report, network: Network) -> None:
-        self.job, self.report, self.network = job, report, network
+    def __init__(self, job: Job, report: Report, network: Network, started: float) -> None:
+        self.job, self.report, self.network, self.started = job, report, network, started
         config, labels = job.config, job.labels
         self.rows: Ints = training_rows(labels, job.train, config.subsample, job.seed)
         self.weights: Floats = class_weights(labels[self.rows], job.n_classes, config.class_weighting)
@@ -101,18 +96,23 @@ class _Run:
         self.curve: list[CurveRow] = []
         self.path: list[Step] = []  # the epochs that made the present weights
         self.logits: NDArray[np.float32] | None = None  # of the validation rows under the present weights, if known
+        self.checkpoints = _checkpoint_file(job, network)
 
     def train(self) -> str:
         """Run the phases; returns the status of the result."""
         pictures: Any = np.load(self.job.pixels, mmap_mode="r", allow_pickle=False)
+        # What the prefix cache holds belongs to the initial weights: a checkpoint is restored only after this.
         feeds = phases.feeds(self.network, self.job.config, pictures, self._cache(len(pictures)))
+        saved = None if self.checkpoints is None else self.checkpoints.read()
         try:
-            for index, (phase, feed) in enumerate(zip(self.job.config.phases, feeds, strict=True)):
-                self._restore_best()
-                if phase.name == "probe":
-                    self._probe(feed)
+            for index in range(0 if saved is None else saved.phase, len(feeds)):
+                halfway = saved if saved is not None and saved.phase == index else None
+                if halfway is None:
+                    self._restore_best()
+                if self.job.config.phases[index].name == "probe":
+                    self._probe(feeds[index])
                 else:
-                    self._descend(index, phase, feed)
+                    self._descend(index, feeds[index], halfway)
         except _Stopped:
             return "stopped"
         self._restore_best()
@@ -139,82 +139,72 @@ class _Run:
         self.network.set_head(head)
         self.logits = head.logits(feed.array[self.job.validation])
         if self.best is not None:
-            monitored = self._judge(self.job.monitor, head.logits(feed.array[self.job.monitor]))
+            monitored = monitored_figures(self.job, head.logits(feed.array[self.job.monitor]))
             self.best.offer(monitored, self.path, self.network.weights)
 
-    def _descend(self, index: int, phase: Phase, feed: Feed) -> None:
-        """One gradient phase."""
-        config = self.job.config
-        self.network.set_trainable(phase, config.batch_norm)
-        step = self.network.step(config, feed.cut, stored=feed.stored)
-        schedule = LearningRate(config.schedule, phase.learning_rate, config.warmup, phase.epochs)
-        patience = Patience(config.early_stopping)
-        for epoch in range(phases.planned_epochs(config, self.job.refit)[index]):
-            began = time.monotonic()
-            figures = phases.train_epoch(
-                step,
-                feed,
-                self.rows,
-                self.job.labels,
-                self.weights,
-                batch_size=config.batch_size,
-                seed=self.job.seed,
-                epoch=len(self.curve),
-                rate=partial(self._rate, schedule, epoch),
-            )
-            self.path.append(Step(index, figures.learning_rate))
-            monitored = self._after_epoch(phase, feed, figures, began)
-            schedule.observe(epoch, figures.loss if monitored is None else monitored.loss)
-            if self.best is not None and monitored is not None and patience.exhausted(epoch, monitored):
-                break
+    def _descend(self, index: int, feed: Feed, saved: Checkpoint | None) -> None:
+        """One gradient phase, or what is left of it."""
+        descent = Descent(self.job, self.network, index, feed)
+        if saved is not None:
+            self._restore(saved, descent)
+        while not descent.ended:
+            go_on = self._epoch(descent)
+            if self.checkpoints is not None and (self.checkpoints.due or not go_on):
+                self.checkpoints.write(self._checkpoint(descent))
+            if not go_on:
+                raise _Stopped
 
-    def _rate(self, schedule: LearningRate, epoch: int, share: float) -> float:
-        """The rate when a share of a phase's epoch is done; a replay's rates are those of whole epochs."""
-        replay = None if self.job.refit is None else self.job.refit.learning_rates
-        return schedule.at(epoch + share) if not replay else replay[min(len(self.path), len(replay) - 1)]
-
-    def _after_epoch(self, phase: Phase, feed: Feed, figures: EpochFigures, began: float) -> Monitored | None:
-        """Score, record and report an epoch; returns the monitored rows' figures."""
-        row: CurveRow = {"epoch": len(self.curve), "phase": phase.name, "learning_rate": figures.learning_rate}
+    def _epoch(self, descent: Descent) -> bool:
+        """Train, score, record and report one epoch; returns the report's answer."""
+        began = time.monotonic()
+        figures = descent.train_epoch(self.rows, self.weights, len(self.curve))
+        self.path.append(Step(descent.index, figures.learning_rate))
+        row: CurveRow = {"epoch": len(self.curve), "phase": descent.phase.name, "learning_rate": figures.learning_rate}
         row |= {"loss": figures.loss, "accuracy": figures.accuracy}
         if not math.isfinite(figures.loss):
-            raise _NonFinite(f"the training loss is {figures.loss} in epoch {row['epoch']}; lower learning_rate")
-        self.logits = self._predict(feed, self.job.validation)
-        row |= self._validation_figures(self.logits)
+            raise NonFinite(f"the training loss is {figures.loss} in epoch {row['epoch']}; lower learning_rate")
+        self.logits = self._predict(descent.feed, self.job.validation)
+        row |= validation_figures(self.job, self.logits)
         monitored = None
         if len(self.job.monitor):
             same = np.array_equal(self.job.monitor, self.job.validation)
-            monitored = self._judge(self.job.monitor, self.logits if same else self._predict(feed, self.job.monitor))
+            monitored = monitored_figures(
+                self.job, self.logits if same else self._predict(descent.feed, self.job.monitor)
+            )
             row |= {"monitor_loss": monitored.loss, "monitor_macro_f1": monitored.macro_f1}
         row["seconds"] = time.monotonic() - began
         self.curve.append(row)
         if self.best is not None and monitored is not None:
             self.best.offer(monitored, self.path, self.network.weights)
-        if not self.report(row["epoch"], row):
-            raise _Stopped
-        return monitored
+        descent.finish_epoch(figures, monitored, may_stop=self.best is not None)
+        return self.report(row["epoch"], row)
 
     def _predict(self, feed: Feed, rows: Ints) -> NDArray[np.float32]:
-        logits = self.network.logits(feed.array, rows, feed.start)
-        if not np.isfinite(logits).all():
-            raise _NonFinite(f"logits are not finite after epoch {len(self.path) - 1}; lower learning_rate")
-        return logits
+        return predict(self.network, feed, rows, f"after epoch {len(self.path) - 1}")
 
-    def _validation_figures(self, logits: NDArray[np.float32]) -> CurveRow:
-        if not len(logits):
-            return {}
-        y_true, y_pred = self.job.labels[self.job.validation], metrics.predict(logits)
-        return {
-            "val_loss": metrics.log_loss(y_true, logits),
-            "val_accuracy": metrics.accuracy(y_true, y_pred),
-            "val_macro_f1": metrics.macro_f1(y_true, y_pred, self.job.n_classes),
-            "val_f1": metrics.f1_per_class(y_true, y_pred, self.job.n_classes).tolist(),
-        }
+    def _checkpoint(self, descent: Descent) -> Checkpoint:
+        best = self.best
+        return Checkpoint(
+            phase=descent.index,
+            seconds=time.monotonic() - self.started,
+            curve=tuple(self.curve),
+            path=tuple(self.path),
+            descent=descent.state(),
+            best=None if best is None else best.state(),
+            weights=self.network.changes(self.network.weights()),
+            best_weights=None if best is None or best.weights is None else self.network.changes(best.weights),
+            optimizer=descent.optimizer_state(),
+            logits=np.asarray(self.logits),  # known: the epoch has just computed them
+        )
 
-    def _judge(self, rows: Ints, logits: NDArray[np.float32]) -> Monitored:
-        y_true = self.job.labels[rows]
-        macro_f1 = metrics.macro_f1(y_true, metrics.predict(logits), self.job.n_classes)
-        return Monitored(macro_f1, metrics.log_loss(y_true, logits))
+    def _restore(self, saved: Checkpoint, descent: Descent) -> None:
+        self.network.model.set_weights(self.network.changed(saved.weights))
+        descent.restore(saved.descent, saved.optimizer)
+        if self.best is not None and saved.best is not None:
+            kept = saved.best_weights
+            self.best.restore(saved.best, None if kept is None else self.network.changed(kept))
+        self.curve, self.path, self.logits = list(saved.curve), list(saved.path), saved.logits
+        self.started -= saved.seconds
 
     def _restore_best(self) -> None:
         """Go back to the best weights so far, if the present ones are not they."""
@@ -224,7 +214,7 @@ class _Run:
         self.path = list(self.best.path)
         self.logits = None
 
-    def result(self, status: str, seconds: float, *, failure: str | None = None, message: str = "") -> Result:
+    def result(self, status: str, *, failure: str | None = None, message: str = "") -> Result:
         """What the caller gets."""
         return Result(
             id=self.job.id,
@@ -236,7 +226,17 @@ class _Run:
             learning_rates=tuple(step.learning_rate for step in self.path),
             effective_shares=effective_shares(self.job.labels[self.rows], self.weights),
             n_parameters=self.network.n_parameters,
-            seconds=seconds,
+            seconds=time.monotonic() - self.started,
             failure=failure,
             message=message,
         )
+
+
+def _checkpoint_file(job: Job, network: Network) -> CheckpointFile | None:
+    if job.checkpoint is None:
+        return None
+    import keras
+
+    # Another version may order a model's weights or an optimizer's variables otherwise.
+    identity = digest_json([job_digest(job), network.weights_digest, keras.__version__])
+    return CheckpointFile(job.checkpoint, identity)

@@ -126,14 +126,6 @@ def test_an_audit_names_every_problem(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("function", "document", "words"),
     [
-        (show.status, {"studies": []}, "fdsearch demo"),
-        (
-            show.status,
-            {"studies": [{"study": "a", "task": {"name": "fold", "done": 1, "total": 5}}, {"study": "b"}]},
-            "fold 1/5",
-        ),
-        (show.status, {"studies": [{"study": "a", "n_trials": 9, "n_complete": 3, "n_pruned": 1}]}, "4 of 9"),
-        (show.status, {"studies": [{"study": "a", "state": "running", "stopping": True}]}, "stopping"),
         (show.registry, {"models": []}, "no model"),
         (show.registry, {"models": [{"name": "m", "versions": [1, 2], "champion": 2, "challenger": None}]}, "m"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -97,6 +98,13 @@ def allocate(job: Job, report: Report) -> Result:
     return Result(job.id, "done", message=f"pid {os.getpid()}")
 
 
+def leak(job: Job, report: Report) -> Result:
+    """Keep 40 MB more with each job."""
+    kept: Any = sys.modules[__name__]
+    kept.LEAKED = [*getattr(kept, "LEAKED", []), np.ones(40 * 2**17)]
+    return Result(job.id, "done", message=f"pid {os.getpid()}")
+
+
 def map_file(job: Job, report: Report) -> Result:
     """Read 300 MB through a mapped file: page cache, not memory of its own."""
     kept: Any = sys.modules[__name__]
@@ -162,6 +170,26 @@ def raise_cpu_exhausted(job: Job, report: Report) -> Result:
 
 def raise_cuda_memory(job: Job, report: Report) -> Result:
     raise RuntimeError("failed call to cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY")
+
+
+def raise_disk_full(job: Job, report: Report) -> Result:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def write_files(job: Job, report: Report) -> Result:
+    """Make a folder and a file, as a cache would."""
+    assert job.save_to
+    job.save_to.mkdir()
+    (job.save_to / "file").touch()
+    return Result(job.id, "done")
+
+
+def grow(job: Job, report: Report) -> Result:
+    """Take more memory than the group it is put into allows."""
+    assert job.save_to
+    (job.save_to / "cgroup.procs").write_text(str(os.getpid()))
+    kept = [np.ones(2**20) for _ in range(64)]
+    return Result(job.id, "done", message=str(len(kept)))
 
 
 def raise_keyboard_interrupt(job: Job, report: Report) -> Result:

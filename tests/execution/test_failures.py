@@ -8,15 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from fdsearch.errors import DataError, Fault
+from fdsearch.errors import DataError, Fault, ResourceError
 from fdsearch.execution.failures import from_exception, from_exit, oom_kills
+from fdsearch.files import disk_errors
 
 
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "host_memory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "exception"),
+        (OSError(errno.EACCES, "Permission denied"), "exception"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk_full"),
+        (OSError(errno.EFBIG, "File too large"), "disk_full"),
+        (RuntimeError("RESOURCE_EXHAUSTED: a/b.keras; No space left on device"), "disk_full"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate on GPU_0_bfc"), "device_memory"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), "host_memory"),
         (RuntimeError("something about device:GPU:0"), "exception"),
@@ -24,6 +29,21 @@ from fdsearch.execution.failures import from_exception, from_exit, oom_kills
 )
 def test_exceptions(error, failure):
     assert from_exception("a", error).failure == failure
+
+
+def test_a_full_disk_names_the_place():
+    assert "'/a/b'" in from_exception("a", OSError(errno.ENOSPC, "No space left on device", "/a/b")).last_words
+    nameless = from_exception("a", OSError(errno.ENOSPC, "No space left on device"), [Path("/cache"), Path("/model")])
+    assert nameless.last_words == "No space left on device; it writes to /cache, /model"
+
+
+def test_a_full_disk_behind_an_answer_to_the_user():
+    with pytest.raises(ResourceError) as caught, disk_errors(Path("/cache"), "features"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    result = from_exception("a", caught.value, [Path("/elsewhere")])
+    assert result.failure == "disk_full"
+    assert result.message.startswith("ResourceError: the disk is full\n  /cache: got No space left")
+    assert from_exception("a", ResourceError("no weights")).failure == "exception"
 
 
 def test_an_answer_to_the_user_comes_without_a_traceback():

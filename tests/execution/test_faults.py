@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ RAISED = {
     "raise_gpu_exhausted": ("device_memory", "device:GPU:0"),
     "raise_cuda_memory": ("device_memory", "CUDA_ERROR_OUT_OF_MEMORY"),
     "raise_resource_error": ("exception", "ResourceError: no space left"),
+    "raise_disk_full": ("disk_full", "it writes to"),
     "not_finite": ("non_finite", "not finite"),
     "infinite": ("non_finite", "not finite"),
     "wrong_type": ("exception", "returned dict for job"),
@@ -83,17 +85,12 @@ def test_reported_epochs_survive_the_worker(make_supervisor, make_job):
         assert result.seconds > 0
 
 
-def test_an_exception_keeps_the_worker_but_a_memory_failure_replaces_it(make_supervisor, make_job):
-    jobs = [
-        make_job("a"),
-        make_job("b", "raise_value_error"),
-        make_job("c"),
-        make_job("d", "raise_memory_error"),
-        make_job("e"),
-    ]
+@pytest.mark.parametrize("act", ["raise_memory_error", "raise_gpu_exhausted"])
+def test_an_exception_keeps_the_worker_but_a_memory_failure_replaces_it(make_supervisor, make_job, act):
+    jobs = [make_job("a"), make_job("b", "raise_value_error"), make_job("c"), make_job("d", act), make_job("e")]
     results = make_supervisor().run_all(jobs)
     assert results["a"].message == results["c"].message
-    assert results["a"].message in results["d"].message
+    assert results["d"].failure in ("host_memory", "device_memory")
     assert results["e"].message != results["a"].message
 
 
@@ -159,6 +156,30 @@ def test_an_idle_worker_that_died_is_replaced(make_supervisor, make_job):
     assert supervisor.run_all([make_job("b")])["b"].status == "done"
 
 
+@pytest.fixture
+def small_group(tmp_path):
+    """A control group that may hold 200 MB, where this user may make one."""
+    group = Path("/sys/fs/cgroup/memory", f"fdsearch-{os.getpid()}")
+    limit = "memory.limit_in_bytes"
+    if not group.parent.is_dir():
+        group, limit = Path("/sys/fs/cgroup", group.name), "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(200 * 2**20))
+    except OSError:
+        pytest.skip("control groups cannot be made here")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_a_worker_that_the_kernel_kills_for_memory(make_supervisor, make_job, small_group):
+    supervisor = make_supervisor()
+    results = supervisor.run_all([make_job("a", "grow", save_to=small_group), make_job("b")])
+    assert (results["a"].failure, results["b"].status) == ("host_memory", "done")
+    assert "memory ran out" in results["a"].message
+
+
 def test_memory_taken_by_the_kernel_is_told_apart(make_supervisor, make_job, monkeypatch):
     # The kernel's counter is the one thing that cannot be moved here without endangering the machine.
     counts = iter([0, 1])
@@ -189,6 +210,59 @@ def test_finished_results_survive_a_stop(make_supervisor, make_job, tmp_path):
     jobs = [make_job("a", **silent), make_job("b"), make_job("c", **silent), make_job("d")]
     results = make_supervisor(2, stop_grace=0.1).run_all(jobs, should_stop=lambda: len(pids_of(tmp_path)) == 2)
     assert {name: result.failure for name, result in results.items()} == {"a": "timeout", "b": None, "c": "timeout"}
+
+
+def test_a_worker_that_falls_silent_is_killed_and_replaced(make_supervisor, make_job, tmp_path):
+    supervisor = make_supervisor(silence=1.5)
+    supervisor.submit(make_job("a", epochs=3))
+    (reported,) = supervisor.events(30)
+    time.sleep(2)  # the parent may think as long as it likes: a worker that waits is not silent
+    assert supervisor.events(0) == []
+    os.kill(reported.row["pid"], signal.SIGSTOP)
+    supervisor.answer("a", True)
+    (finished,) = supervisor.events(30)
+    assert (finished.result.failure, finished.result.curve) == ("timeout", (reported.row,))
+    assert "said nothing for 1.5 s" in finished.result.message
+    assert not alive(reported.row["pid"])
+    assert supervisor.run_all([make_job("b")])["b"].message != f"pid {reported.row['pid']}"
+
+
+def test_each_word_of_a_job_ends_its_silence(make_supervisor, make_job):
+    results = make_supervisor(silence=2).run_all([make_job("a", epochs=8)], lambda event: not time.sleep(0.4))
+    assert results["a"].status == "done"
+
+
+def test_a_lost_job_is_run_again(make_supervisor, make_job):
+    victims, told = ["a", "b", "a"], []
+
+    def kill_some(event):
+        if event.job_id in victims:
+            victims.remove(event.job_id)
+            os.kill(event.row["pid"], signal.SIGKILL)
+        return True
+
+    jobs = [make_job(name, epochs=2) for name in ("a", "b", "c")]
+    results = make_supervisor(2).run_all(jobs, kill_some, on_result=told.append, attempts=3)
+    assert {name: result.status for name, result in results.items()} == dict.fromkeys("abc", "done")
+    assert sorted(result.id for result in told) == ["a", "b", "c"]
+    assert victims == []
+
+
+def test_a_job_lost_in_every_attempt_has_failed(make_supervisor, make_job, tmp_path):
+    told = []
+    jobs = [make_job("a", "kill_itself"), make_job("b", "raise_value_error")]
+    results = make_supervisor().run_all(jobs, on_result=told.append, attempts=3)
+    assert {name: result.failure for name, result in results.items()} == {"a": "signal", "b": "exception"}
+    assert sorted(result.id for result in told) == ["a", "b"]
+    assert re.findall(r"job (\w+)", (tmp_path / "log.txt").read_text()) == ["a", "b", "a", "a"]
+
+
+def test_a_lost_job_that_is_not_started_again_is_unfinished(make_supervisor, make_job):
+    """Killed at the end of the time, it did not fail: it has attempts left."""
+    supervisor, told = make_supervisor(stop_grace=0.1), []
+    deadline = time.monotonic() + 1
+    assert supervisor.run_all([make_job("a", "silent")], on_result=told.append, deadline=deadline, attempts=2) == {}
+    assert told == []
 
 
 def test_a_frozen_worker_does_not_freeze_its_parent(make_supervisor, make_job, monkeypatch):
@@ -232,6 +306,18 @@ def test_close_ends_busy_workers(make_supervisor, make_job, tmp_path):
     assert not [pid for pid in pids_of(tmp_path) if alive(pid)]
 
 
+def test_many_frozen_workers_end_together(make_supervisor, make_job, tmp_path):
+    supervisor = make_supervisor(8)
+    for name in "abcdefgh":
+        supervisor.submit(make_job(name, "silent", save_to=tmp_path / "model"))
+    wait_until(lambda: len(pids_of(tmp_path)) == 8)
+    for pid in pids_of(tmp_path):
+        os.kill(pid, signal.SIGSTOP)
+    supervisor.close()
+    assert not [pid for pid in pids_of(tmp_path) if alive(pid)]
+    assert supervisor.free == 8
+
+
 def test_a_supervisor_in_a_thread_outlives_the_thread_that_started_its_workers(make_supervisor, make_job):
     """The kernel's death signal would kill the workers with the thread."""
     supervisor = make_supervisor()
@@ -250,7 +336,7 @@ import pickle, sys, threading
 from fdsearch.execution.supervisor import Supervisor
 
 def run():
-    with Supervisor(2, threads_per_worker=1, target="execution_targets:fit") as supervisor:
+    with Supervisor(3, threads_per_worker=1, target="execution_targets:fit") as supervisor:
         supervisor.run_all(pickle.load(sys.stdin.buffer))
 
 if sys.argv[1] == "main":
@@ -266,13 +352,13 @@ else:
 @pytest.mark.parametrize(("thread", "frozen"), [("main", False), ("main", True), ("other", False)])
 def test_killing_the_parent_leaves_no_orphan(make_job, tmp_path, thread, frozen):
     """Two nets: the kernel's death signal, which reaches frozen workers too, and the end of the pipe."""
-    jobs = [make_job(name, "silent", save_to=tmp_path / "model") for name in ("a", "b")]
+    jobs = [make_job(name, "silent", save_to=tmp_path / "model") for name in ("a", "b", "c")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen([sys.executable, "-c", PARENT, thread], stdin=subprocess.PIPE, env=environment) as parent:
         assert parent.stdin
         parent.stdin.write(pickle.dumps(jobs))
         parent.stdin.close()
-        wait_until(lambda: len(pids_of(tmp_path)) == 2)
+        wait_until(lambda: len(pids_of(tmp_path)) == 3)
         pids = pids_of(tmp_path)
         assert all(alive(pid) for pid in pids)
         if frozen:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fdsearch.execution import pool
 from fdsearch.execution.events import Finished, Reported
 from fdsearch.training.job import Result
 
@@ -161,6 +163,15 @@ def test_workers_are_recycled_by_their_own_memory(make_supervisor, make_job, act
     assert (results["a"].message != results["b"].message) is replaced
 
 
+def test_workers_are_recycled_when_their_memory_grows_on(make_supervisor, make_job, monkeypatch):
+    monkeypatch.setattr(pool, "SETTLED", 3)
+    steady = make_supervisor().run_all([make_job(str(number)) for number in range(6)])
+    assert len({result.message for result in steady.values()}) == 1
+    leaking = make_supervisor().run_all([make_job(str(number), "leak") for number in range(6)])
+    pids = [result.message for result in leaking.values()]
+    assert pids[0] == pids[2] != pids[5]
+
+
 def test_a_worker_that_built_the_model_before_is_preferred(make_supervisor, make_job):
     supervisor = make_supervisor(2)
     first = supervisor.run_all([make_job("a", epochs=1), make_job("b", epochs=2)])
@@ -192,6 +203,30 @@ def test_output_goes_to_the_log_with_the_job_named(make_supervisor, make_job, tm
     assert text.index("job a") < text.index("said by a")
     assert log.stat().st_mode & 0o777 == 0o640
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_log_says_how_long_a_worker_waited_for_its_job(make_supervisor, make_job, tmp_path):
+    make_supervisor().run_all([make_job("a"), make_job("b")])
+    first, second = (tmp_path / "log.txt").read_text().splitlines()
+    assert re.fullmatch(r"worker \d+: job a", first)
+    assert re.fullmatch(r"worker \d+: job b after \d+\.\d{3} s idle", second)
+
+
+def test_files_of_workers_are_nobody_elses(make_supervisor, make_job, tmp_path):
+    mask = os.umask(0)
+    try:
+        make_supervisor().run_all([make_job("a", "write_files", save_to=tmp_path / "own")])
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "own" / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_person_is_told_where_a_job_runs(make_supervisor, make_job):
+    supervisor = make_supervisor(2)
+    for name in ("a", "b"):
+        supervisor.submit(make_job(name, "silent"))
+    assert [supervisor.place(name) for name in ("a", "b", "c")] == ["cpu 0", "cpu 1", ""]
 
 
 def test_without_a_log_stdout_stays_clean(make_supervisor, make_job, capfd):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from small_set import study
 from fdsearch import pipeline
 from fdsearch.errors import ConfigError
 from fdsearch.files import digest_file
-from fdsearch.pipeline.question import baseline_point, check_losses, open_question, pixel_sizes
+from fdsearch.pipeline.question import baseline_point, check_losses, open_question, pixel_sizes, write_run_files
 from fdsearch.progress import Silent
 from fdsearch.space_reader import parse_space
 from fdsearch.study_reader import parse_study
@@ -41,6 +42,14 @@ def test_looking_binds_nobody(pictures: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "partitions").glob("*.csv"))
     assert open_question(spec, tmp_path, (), Silent()).identity == looked.identity
     assert list((tmp_path / "partitions").glob("*.csv"))
+
+
+def test_the_labels_of_a_trials_rows_lie_beside_it(pictures: Path, tmp_path: Path) -> None:
+    question = open_question(parse_study(study(pictures), "s", pictures), tmp_path, (), Silent())
+    write_run_files(question)
+    stored = json.loads((question.folder / "trials" / "labels.json").read_text())
+    assert tuple(stored["classes"]) == question.dataset.classes
+    assert stored["labels"] == question.dataset.labels.tolist()
 
 
 def test_every_size_a_branch_can_ask_for_is_decoded() -> None:

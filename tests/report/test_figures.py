@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fdsearch.report.figures import learning_curves, trial_history
+from fdsearch.report.figures import confusion_svg, learning_curves, trial_history
 
 PREFIX = "data:image/svg+xml;base64,"
 
@@ -55,3 +55,9 @@ def test_history_takes_what_has_a_value() -> None:
     svg(trial_history(trials))
     assert trial_history(trials[1:]) is None
     assert trial_history([]) is None
+
+
+@pytest.mark.parametrize("counts", [[[3]], [[3, 1], [0, 0]], [[10_000] * 20] * 20])
+def test_a_confusion_matrix_of_any_size(counts: list[list[int]]) -> None:
+    assert ET.fromstring(confusion_svg(counts)).tag.endswith("svg")
+    assert confusion_svg(counts) == confusion_svg(counts)

@@ -6,32 +6,84 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fdsearch.files import write_atomic
 from fdsearch.training.job import Job, Report, Result
 
 
 def fit(job: Job, report: Report) -> Result:
-    """Predict right with a probability that `learning_rate` sets; leave a line per call in ``calls.txt``."""
+    """Predict right with a probability that `custom_quality` sets; leave a line per call in ``calls.txt``."""
     custom = job.config.custom
     with (job.prefix_cache / "calls.txt").open("a") as stream:
         stream.write(f"{job.id}\n")
-    if custom.get("custom_fault") == "raise":
+    if (failed := _failure(job, custom)) is not None:
+        return failed
+    quality = float(custom["custom_quality"])
+    n_epochs = int(custom.get("custom_epochs", 2))
+    curve = [_row(epoch, quality) for epoch in range(_epochs_before(job, quality))]
+    for epoch in range(len(curve), n_epochs):
+        time.sleep(float(custom.get("custom_pause", 0.0)))
+        curve.append(_row(epoch, quality))
+        goes_on = report(epoch, curve[-1])
+        if job.checkpoint is not None and (epoch == 0 or not goes_on):  # not after each epoch: that takes time
+            write_atomic(job.checkpoint, f"{_fold(job)} {quality} {epoch + 1}".encode())
+        if not goes_on:
+            return Result(job.id, "stopped", epochs=epoch + 1)
+        _die_of(job, str(custom.get("custom_fault")), epoch)
+    logits = np.eye(2, dtype=np.float32)[predicted(job.seed, job.labels, job.validation, quality)]
+    return Result(job.id, "done", logits, curve=tuple(curve), epochs=n_epochs)
+
+
+def predicted(seed: int, labels: NDArray[np.int64], rows: NDArray[np.int64], quality: float) -> NDArray[np.int64]:
+    """The classes a fit predicts for some rows."""
+    right = np.random.default_rng(seed).random(len(rows)) < quality
+    return np.where(right, labels[rows], 1 - labels[rows])
+
+
+def _row(epoch: int, quality: float) -> dict[str, Any]:
+    return {"epoch": epoch, "val_macro_f1": quality, "seconds": 1.0}
+
+
+def _fold(job: Job) -> int:
+    return int(job.id.rpartition("-")[2])
+
+
+def _epochs_before(job: Job, quality: float) -> int:
+    """Epochs of this very fit that an earlier attempt finished."""
+    if job.checkpoint is None or not job.checkpoint.exists():
+        return 0
+    fold, before, epochs = job.checkpoint.read_text().split()
+    return int(epochs) if (int(fold), float(before)) == (_fold(job), quality) else 0
+
+
+def _failure(job: Job, custom: Any) -> Result | None:
+    fault = custom.get("custom_fault")
+    if fault == "raise":
         raise ValueError("a fault of the trial's own")
-    if custom.get("custom_fault") == "nan":
+    if fault == "nan" or (fault == "nan_in_fold_1" and _fold(job) == 1):
         return Result(job.id, "failed", failure="non_finite", message="loss is nan")
-    if custom.get("custom_fault") == "die" and not (job.prefix_cache / "died").exists():
+    if fault == "disk_full" and not (job.prefix_cache / "room").exists():
+        return Result(job.id, "failed", failure="disk_full", message="No space left on device")
+    if custom.get("custom_size") == "large":
+        return Result(job.id, "failed", failure="device_memory", message="out of memory")
+    if fault == "die" and not (job.prefix_cache / "died").exists():
         Path(job.prefix_cache / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    if custom.get("custom_fault") == "die_always":
+    if fault == "die_always":
         os.kill(os.getpid(), signal.SIGKILL)
-    quality = float(custom["custom_quality"])
-    rng = np.random.default_rng(job.seed)
-    right = rng.random(len(job.validation)) < quality
-    predicted = np.where(right, job.labels[job.validation], 1 - job.labels[job.validation])
-    for epoch in range(int(custom.get("custom_epochs", 2))):
-        time.sleep(float(custom.get("custom_pause", 0.0)))
-        if not report(epoch, {"epoch": epoch, "val_macro_f1": quality}):
-            return Result(job.id, "stopped", epochs=epoch + 1)
-    return Result(job.id, "done", np.eye(2, dtype=np.float32)[predicted], epochs=2)
+    return None
+
+
+def _die_of(job: Job, fault: str, epoch: int) -> None:
+    """Die in the second epoch of the second fold: ``die_in_fold_N`` means in the first N attempts."""
+    if not fault.startswith("die_in_fold_") or (_fold(job), epoch) != (1, 1):
+        return
+    deaths = job.prefix_cache / "deaths"
+    with deaths.open("a") as stream:
+        stream.write("x")
+    if len(deaths.read_text()) <= int(fault.rpartition("_")[2]):
+        os.kill(os.getpid(), signal.SIGKILL)

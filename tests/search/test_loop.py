@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from fdsearch.config import SearchSpec
 from fdsearch.errors import ResourceError
 from fdsearch.metrics import macro_f1
-from fdsearch.search.attempt import read_oof
 from fdsearch.search.history import best, read_records
+from fdsearch.search.retries import requeue
 from fdsearch.search.study import (
     ATTEMPT,
     COPY_OF,
@@ -24,9 +24,8 @@ from fdsearch.search.study import (
     RECIPE,
     RETRY_OF,
     enqueue_first,
-    requeue,
-    requeue_running,
 )
+from fdsearch.search.trial_files import read_oof
 
 RANDOM = {"sampler": "random", "pruner": "none"}
 
@@ -134,7 +133,7 @@ def test_a_trial_killed_while_it_drew_is_queued_whole_and_once(bench: Any) -> No
     trial.suggest_float("custom_quality", 0.0, 1.0)  # killed here, before it drew its epochs
     frozen = study.get_trials()[0]
     assert requeue(study, frozen)  # and again before it was marked failed
-    assert requeue_running(study) == [0]
+    bench.ledger(study).open()
     waiting = [trial for trial in study.trials if trial.state is TrialState.WAITING]
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"custom_quality": 0.75, "epochs": 30}]
     assert waiting[0].user_attrs[RECIPE] == "recipe"
@@ -145,8 +144,8 @@ def test_running_trials_of_a_dead_parent_are_queued_again_at_most_three_times(be
     task = bench.task(SearchSpec(n_trials=1, **RANDOM))
     for attempt in range(1, 5):
         task.space.sample(study.ask())
-        assert len(requeue_running(study)) == (1 if attempt < 4 else 0)
-    assert states(study) == {"FAIL": 4}
+        bench.ledger(study).open()
+        assert states(study) == {"FAIL": attempt, **({"WAITING": 1} if attempt < 4 else {})}
     assert len({trial.params["custom_quality"] for trial in study.trials}) == 1
 
 
@@ -166,10 +165,11 @@ def test_a_grid_ends_when_it_is_exhausted(bench: Any) -> None:
 
 
 def test_a_grid_may_end_with_a_pruned_trial(bench: Any) -> None:
-    quality = {"custom_quality": {"type": "categorical", "choices": [0.9, 0.91, 0.92, 0.93, 0.94, 0.0]}}
-    points = [{"custom_quality": value} for value in quality["custom_quality"]["choices"][:5]]
-    study = bench.search(bench.task(SearchSpec(n_trials=50, sampler="grid", pruner="median"), **quality), points)
-    assert states(study) == {"COMPLETE": 5, "PRUNED": 1}
+    good = [0.9 + i / 100 for i in range(9)]
+    space = {"custom_quality": {"type": "categorical", "choices": [*good, 0.0]}, "custom_epochs": {"fixed": 9}}
+    points = [{"custom_quality": value} for value in good]
+    study = bench.search(bench.task(SearchSpec(n_trials=50, sampler="grid", pruner="median"), **space), points)
+    assert states(study) == {"COMPLETE": 9, "PRUNED": 1}
 
 
 def test_time_up_prunes_what_runs(bench: Any) -> None:

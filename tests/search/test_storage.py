@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from fdsearch.errors import ConflictError, StorageError
-from fdsearch.search.dashboard import copy_database
-from fdsearch.search.storage import holder, open_storage, own_study
+from fdsearch.search.dashboard_copy import copy_file
+from fdsearch.search.ownership import holder, own_study
+from fdsearch.search.storage import open_storage
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fdsearch.search.storage import own_study
+from fdsearch.search.ownership import own_study
 with own_study(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -69,7 +70,7 @@ def test_the_copy_of_a_live_database_is_whole(tmp_path: Path) -> None:
     storage = open_storage(tmp_path / "study.db")
     study = optuna.create_study(storage=storage, study_name="tiles")
     study.add_trial(optuna.trial.create_trial(value=1.0))
-    copy_database(tmp_path / "study.db", tmp_path / "copy.db")
+    copy_file(tmp_path / "study.db", tmp_path / "copy.db")
     copied = optuna.load_study(study_name="tiles", storage=f"sqlite:///{tmp_path / 'copy.db'}")
     assert copied.best_value == 1.0
     optuna.delete_study(study_name="tiles", storage=f"sqlite:///{tmp_path / 'copy.db'}")

@@ -69,20 +69,22 @@ def repeats() -> list[list[Fold]]:
 
 
 class Flaky:
-    """The in-process executor, with failures at chosen jobs: job id -> the failures of its next attempts."""
+    """The in-process executor, with failures at chosen jobs: job id -> how it fails."""
 
-    def __init__(self, failures: Mapping[str, Sequence[str]] | None = None, only: int | None = None) -> None:
-        self.left = {job_id: list(kinds) for job_id, kinds in (failures or {}).items()}
+    def __init__(self, failures: Mapping[str, str] | None = None, only: int | None = None) -> None:
+        self.failures = failures or {}
         self.only = only
-        self.calls: list[tuple[list[str], float | None]] = []
+        self.calls: list[tuple[list[str], float | None, int]] = []
         self._executor = InProcess(target=f"{__name__}:nearest_mean")
 
-    def __call__(self, jobs: Sequence[Job], *, on_result: Any, deadline: float | None) -> dict[str, Result]:
-        self.calls.append(([job.id for job in jobs], deadline))
+    def __call__(
+        self, jobs: Sequence[Job], *, on_result: Any, deadline: float | None, attempts: int
+    ) -> dict[str, Result]:
+        self.calls.append(([job.id for job in jobs], deadline, attempts))
         results: dict[str, Result] = {}
         for job in jobs[: self.only] if len(self.calls) > 1 else jobs:
-            if self.left.get(job.id):
-                failure = self.left[job.id].pop(0)
+            if job.id in self.failures:
+                failure = self.failures[job.id]
                 results[job.id] = Result(job.id, "failed", failure=failure, message=f"Traceback\nit was {failure}")
             else:
                 results |= self._executor.run_all([job])
@@ -168,13 +170,13 @@ class TestTime:
         executor = Flaky()
         result = cross_validate([("a", PROBE)], repeats, maker, executor, deadline=time.monotonic() - 1)
         assert result.n_repeats == 1
-        assert [deadline for _, deadline in executor.calls] == [None]
+        assert [deadline for _, deadline, _ in executor.calls] == [None]
         assert "repeat 2 was not run" in result.notes[0]
 
     def test_further_repeats_know_the_deadline(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
         executor, deadline = Flaky(), time.monotonic() + 3600
         assert cross_validate([("a", PROBE)], repeats, maker, executor, deadline=deadline).n_repeats == 3
-        assert [given for _, given in executor.calls] == [None, deadline, deadline]
+        assert [given for _, given, _ in executor.calls] == [None, deadline, deadline]
 
     def test_half_a_repeat_does_not_count(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
         executor = Flaky(only=4)
@@ -186,7 +188,7 @@ class TestTime:
         assert result.notes == ("repeat 2 does not count: it was not finished",)
 
     def test_a_stop_in_the_first_repeat_leaves_no_comparison(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
-        def stopped(jobs: Sequence[Job], *, on_result: Any, deadline: float | None) -> dict[str, Result]:
+        def stopped(jobs: Sequence[Job], *, attempts: int, **rest: Any) -> dict[str, Result]:
             done = InProcess(target=f"{__name__}:nearest_mean").run_all(jobs[:1])
             return {job_id: replace(result, status="stopped") for job_id, result in done.items()}
 
@@ -195,24 +197,23 @@ class TestTime:
 
 
 class TestFailures:
-    def test_a_lost_job_is_tried_again(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
-        executor = Flaky({"a-r0-f1": ["signal", "lost"]})
-        result = cross_validate([("a", PROBE)], repeats[:1], maker, executor)
-        assert [ids for ids, _ in executor.calls] == [["a-r0-f0", "a-r0-f1", "a-r0-f2"], ["a-r0-f1"], ["a-r0-f1"]]
-        assert result.failures == {}
+    def test_lost_jobs_are_tried_three_times(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
+        executor = Flaky()
+        cross_validate([("a", PROBE)], repeats[:2], maker, executor)
+        assert [attempts for _, _, attempts in executor.calls] == [3, 3]
 
-    def test_a_job_lost_three_times_takes_its_candidate_out(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
-        executor = Flaky({"a-r0-f1": ["signal"] * 9})
+    def test_a_job_that_stays_lost_takes_its_candidate_out(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
+        executor = Flaky({"a-r0-f1": "signal"})
         result = cross_validate([("a", PROBE), ("b", PLATEAU)], repeats, maker, executor)
         assert result.failures == {"a": "a-r0-f1 failed (signal): it was signal"}
         assert [candidate.name for candidate in result.candidates] == ["b"]
-        assert not any("a-r1" in job_id for ids, _ in executor.calls for job_id in ids)
+        assert not any("a-r1" in job_id for ids, _, _ in executor.calls for job_id in ids)
 
     @pytest.mark.parametrize("failure", ["exception", "non_finite", "device_memory"])
-    def test_failures_of_its_own_are_not_tried_again(
+    def test_a_failure_of_its_own_takes_its_candidate_out(
         self, maker: JobMaker, repeats: list[list[Fold]], failure: str
     ) -> None:
-        executor = Flaky({"b-r1-f0": [failure]})
+        executor = Flaky({"b-r1-f0": failure})
         result = cross_validate([("a", PROBE), ("b", PLATEAU)], repeats, maker, executor)
         assert (result.n_repeats, list(result.failures)) == (3, ["b"])
         assert len(executor.calls) == 3
@@ -220,7 +221,7 @@ class TestFailures:
         assert "fell out in repeat 2" in result.notes[0]
 
     def test_none_left_names_every_candidate(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
-        executor = Flaky({"a-r0-f0": ["exception"], "b-r0-f2": ["non_finite"]})
+        executor = Flaky({"a-r0-f0": "exception", "b-r0-f2": "non_finite"})
         with pytest.raises(ResourceError) as caught:
             cross_validate([("a", PROBE), ("b", PLATEAU)], repeats, maker, executor)
         assert [fault.where for fault in caught.value.faults] == ["candidate a", "candidate b"]
@@ -229,7 +230,7 @@ class TestFailures:
 
 def test_progress_counts_jobs_of_each_repeat(maker: JobMaker, repeats: list[list[Fold]]) -> None:
     progress = Counting()
-    cross_validate([("a", PROBE)], repeats[:2], maker, Flaky({"a-r0-f2": ["lost"]}), progress=progress)
+    cross_validate([("a", PROBE)], repeats[:2], maker, Flaky(), progress=progress)
     assert progress.tracked[2] == ("repeat 1", 3, 3)
     assert progress.tracked[-1] == ("repeat 2", 3, 3)
     assert all(done <= total for _, done, total in progress.tracked)

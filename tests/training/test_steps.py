@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -80,3 +82,16 @@ def test_hits_are_counted_without_weights(network):
 def test_the_rate_is_set_from_outside():
     optimizer = make_optimizer(config(learning_rate=0.5))
     assert float(optimizer.learning_rate) == 0.0
+
+
+def test_a_dropped_step_leaves_no_graph_behind(network):
+    """Else a search of many configurations fills the memory: TensorFlow keeps some graphs for the process's life."""
+    pictures, labels = batch()
+
+    def graphs_after(n_steps):
+        for _ in range(n_steps):
+            TrainStep(None, network.model, config(), 3)(pictures, labels, np.ones(6), rate=0.01, seed=0)
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    assert graphs_after(3) == graphs_after(1)

@@ -1,0 +1,63 @@
+"""The lock of the one parent that works in a run folder.
+
+The lock is the kernel's (``flock``): it is free the moment its holder is dead, so nothing has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fdsearch.errors import ConflictError, Fault
+from fdsearch.files import disk_errors
+
+
+@contextmanager
+def own_study(folder: Path) -> Iterator[None]:
+    """Hold a run folder's lock.
+
+    Raises
+    ------
+    ConflictError
+        If another process holds it; the message names that process.
+    StorageError, ResourceError
+        If the folder cannot be written, or the disk is full.
+    """
+    path = folder / "lock"
+    with disk_errors(path, "the lock of a run"):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 4096).decode(errors="replace") or "another process"
+            fix = "wait for it, or `fdsearch stop` it; a second parent on a shared database needs a --root of its own"
+            fault = Fault(str(path), f"held by {holder}", "a free lock", fix)
+            raise ConflictError("another fdsearch is working on this study", [fault]) from None
+        with disk_errors(path, "the lock of a run"):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def holder(folder: Path) -> int | None:
+    """The process id that holds a run folder's lock, or None if it is free."""
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        content = os.read(handle, 4096)
+        return int(json.loads(content)["pid"]) if content else None
+    finally:
+        os.close(handle)

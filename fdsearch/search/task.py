@@ -1,0 +1,106 @@
+"""What a search searches, over which folds: made once by the pipeline, read by the loop."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsearch.config import SearchSpec
+from fdsearch.data.folds import Fold
+from fdsearch.parameters import PARAMETERS
+from fdsearch.search import study as names
+from fdsearch.search.attempt import CHECKPOINT, Attempt
+from fdsearch.space import SearchSpace
+from fdsearch.training.job import Job, JobMaker, fit_seed
+from fdsearch.trial import TrialConfig
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """What is searched, over which folds.
+
+    Parameters
+    ----------
+    search : SearchSpec
+    space : SearchSpace
+        The resolved space.
+    folds : tuple of Fold
+        Rows of the dataset; the same for every trial.
+    single_split : bool
+        The one fold's validation part may stop the training early.
+    labels : ndarray of int64, shape (n,)
+    maker : JobMaker
+    trials : Path
+        Folder of the trials' folders.
+    spool : Path
+        Folder of results that are not in the database yet.
+    """
+
+    search: SearchSpec
+    space: SearchSpace
+    folds: tuple[Fold, ...]
+    single_split: bool
+    labels: NDArray[np.int64]
+    maker: JobMaker
+    trials: Path
+    spool: Path
+
+    @property
+    def horizon(self) -> int:
+        """The largest number of epochs a trial of the space can have; between-fold steps come after it."""
+        distribution = self.space.get("epochs")
+        default = int(PARAMETERS["epochs"].default)
+        if distribution is None:
+            return default
+        highest = int(distribution.high) if distribution.kind == "int" else max(map(int, distribution.choices))
+        return max(highest, default) if distribution.when else highest
+
+    def folder(self, number: int) -> Path:
+        """Where a trial's files go."""
+        return self.trials / f"{number:04d}"
+
+    def attempt(self, trial: Trial, config: TrialConfig) -> Attempt:
+        """Begin a trial; a retry goes on where its predecessor stopped, as far as that one's files are here."""
+        attributes = trial.user_attrs
+        attempt = Attempt(
+            trial=trial,
+            config=config,
+            folder=self.folder(trial.number),
+            folds=self.folds,
+            labels=self.labels,
+            n_classes=self.maker.n_classes,
+            enqueued=names.RECIPE in attributes,
+        )
+        shutil.rmtree(attempt.folder, ignore_errors=True)  # of a trial that a restored backup does not know
+        if earlier := [self.folder(int(number)) for number in attributes.get(names.CONTINUES, [])]:
+            attempt.take_over(earlier)
+        return attempt
+
+    def sweep(self, study: Study) -> None:
+        """Remove the checkpoints of trials that nobody continues: a kill came between a trial's end and the removal."""
+        from optuna.trial import TrialState
+
+        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        continued = {self.folder(int(n)) for trial in waiting for n in trial.user_attrs.get(names.CONTINUES, [])}
+        for checkpoint in self.trials.glob(f"*/{CHECKPOINT}"):
+            if checkpoint.parent not in continued:
+                checkpoint.unlink()
+
+    def fold_job(self, attempt: Attempt) -> Job:
+        """The job of the fold that a trial is at."""
+        return self.maker.fold_job(
+            attempt.job_id,
+            attempt.config,
+            attempt.folds[attempt.fold],
+            seed=fit_seed(self.search.random_state, 0, attempt.fold),
+            single_split=self.single_split,
+            checkpoint=attempt.checkpoint,
+        )

@@ -1,0 +1,98 @@
+"""A study over a trivial fit: real Optuna, real SQLite, real worker processes, no pictures."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from fdsearch.config import SearchSpec
+from fdsearch.data.folds import grouped_stratified_folds
+from fdsearch.execution.supervisor import Supervisor
+from fdsearch.progress import Silent
+from fdsearch.search.leases import this_parent
+from fdsearch.search.ledger import Ledger
+from fdsearch.search.loop import SearchLoop
+from fdsearch.search.spool import Spool
+from fdsearch.search.storage import open_storage, storage_errors
+from fdsearch.search.study import enqueue_first, open_study
+from fdsearch.search.task import SearchTask
+from fdsearch.space_reader import parse_space
+from fdsearch.training.job import JobMaker
+
+LABELS = np.arange(120) % 2
+GROUPS = np.arange(120) // 2
+DEFINITION = {"space": "trivial"}
+POINTS = [{"custom_quality": quality, "custom_kind": "b"} for quality in (0.5, 0.7, 0.9)]
+
+
+@dataclass
+class Bench:
+    """Makes searches in one folder, again and again, as restarts would."""
+
+    folder: Path
+    stack: ExitStack
+    location: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        return self.location is not None
+
+    def task(self, search: SearchSpec, **distributions: Any) -> SearchTask:
+        """A task over `custom_quality` and whatever else is named."""
+        raw = {"custom_quality": {"type": "float", "low": 0.0, "high": 1.0}, **distributions}
+        maker = JobMaker(LABELS, GROUPS, 2, {(224, "stretch"): self.folder / "none.npy"}, "digest", self.folder)
+        folds = tuple(grouped_stratified_folds(LABELS, GROUPS, 3, 0))
+        places = {"trials": self.folder / "trials", "spool": self.folder / "spool"}
+        return SearchTask(search, parse_space(raw), folds, False, LABELS, maker, **places)
+
+    def small_task(self, fault: str = "none") -> SearchTask:
+        """A task of as many trials as there are `POINTS`; `fault` befalls the workers."""
+        search = SearchSpec(n_trials=len(POINTS), sampler="random", pruner="none")
+        kinds = {"custom_kind": {"type": "categorical", "choices": ["a", "b"]}}
+        return self.task(search, **kinds, custom_fault={"fixed": fault})
+
+    def study(self) -> optuna.Study:
+        storage = open_storage(self.location or self.folder / "study.db")
+        self.stack.callback(storage.engine.dispose)
+        return open_study(storage, "trivial", "0" * 64, DEFINITION)
+
+    def search(self, task: SearchTask, points: list[dict[str, Any]] | None = None, **options: Any) -> optuna.Study:
+        """Search and return the study."""
+        with storage_errors(self.location or self.folder / "study.db"):
+            study = self.study()
+            options.setdefault("shared", self.shared)
+            enqueue_first(study, task.space, [(f"point-{i}", point) for i, point in enumerate(points or [])])
+            SearchLoop(study, task, self.supervisor(), Silent(), **options).run()
+            return study
+
+    def supervisor(self, n_workers: int = 1) -> Supervisor:
+        target = "search_targets:fit"
+        return self.stack.enter_context(
+            Supervisor(n_workers, threads_per_worker=1, log=self.folder / "workers.txt", target=target)
+        )
+
+    def ledger(self, study: optuna.Study) -> Ledger:
+        """A parent's view of the study."""
+        spool = Spool(self.folder / "spool")
+        return Ledger(study, spool, this_parent(), shared=self.shared, first_fold_step=9, say=lambda text: None)
+
+    def calls(self) -> list[str]:
+        """The jobs that were run, in order."""
+        return (self.folder / "calls.txt").read_text().split()
+
+    def die(self, point: str, nth: int = 1, fault: str = "none") -> None:
+        """Let a process search until it kills itself; see ``dying.py``."""
+        here = Path(__file__).parent
+        command = [sys.executable, here / "dying.py", self.folder, point, str(nth), fault]
+        environment = {**os.environ, "PYTHONPATH": str(here)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
