@@ -84,7 +84,7 @@ def run(
         from fdsearch.cli.detach import start
 
         flags = [name for name, given in (("--fresh", fresh), ("--promote", promote)) if given]
-        flags += [f"--workers={workers}", f"--executor={executor}", *([f"--gpus={gpus}"] if gpus else [])]
+        flags += [f"--workers={workers}", f"--executor={executor}", *([f"--gpus={gpus}"] if gpus is not None else [])]
         flags += ["--upgrade-storage"] if upgrade_storage else []
         environment = {"FDSEARCH_STORAGE": storage} if storage else {}  # not an argument: it may hold a password
         return start(study, spec.name, call.root, [*flags, *(f"--plugin={file}" for file in plugins)], environment)

@@ -43,7 +43,13 @@ def watch(read: Callable[[], Document], out: TextIO) -> None:
     A terminal is drawn over again. Elsewhere a line is written for each study that changed.
     """
     with suppress(KeyboardInterrupt):  # the way out of a view, no failure
-        (_draw if out.isatty() else _write_changes)(_looks(read), out)
+        (_draw if _can_redraw(out) else _write_changes)(_looks(read), out)
+
+
+def _can_redraw(out: TextIO) -> bool:
+    from rich.console import Console
+
+    return out.isatty() and not Console(file=out).is_dumb_terminal
 
 
 def _looks(read: Callable[[], Document]) -> Iterator[list[Document]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from fdsearch.execution.events import Executor, OnReport, OnResult, Reported, distinct, is_over
+from fdsearch.execution.events import Busy, Executor, OnReport, OnResult, Reported, distinct, is_over
 from fdsearch.training.job import LOST, Job, Result
 
 POLL = 0.5
@@ -33,8 +33,8 @@ def run_all(
                 batch.waiting.clear()
                 for job_id in batch.running:
                     executor.stop(job_id)
-            while batch.waiting and executor.free:
-                executor.submit(batch.next())
+            while batch.waiting and executor.free and batch.submits(executor):
+                pass
             for event in executor.events(POLL):
                 if isinstance(event, Reported):
                     executor.answer(event.job_id, on_report is None or on_report(event))
@@ -56,12 +56,16 @@ class _Batch:
         self._attempts = attempts
         self._tries = Counter[str]()
 
-    def next(self) -> Job:
-        """The job to be submitted now."""
-        job = self.waiting.popleft()
-        self.running[job.id] = job
+    def submits(self, executor: Executor) -> bool:
+        """Whether the next job could be submitted; else it goes on waiting."""
+        job = self.waiting[0]
+        try:
+            executor.submit(job)
+        except Busy:  # the room that was free a moment ago is gone
+            return False
+        self.running[job.id] = self.waiting.popleft()
         self._tries[job.id] += 1
-        return job
+        return True
 
     def settles(self, result: Result) -> bool:
         """Whether a result is its job's last; else the job waits for another try."""

@@ -9,8 +9,8 @@ import contextlib
 import time
 from dataclasses import replace
 
-from fdsearch.execution.events import Event, Finished, Reported
-from fdsearch.execution.failures import failed, from_exit, oom_kills
+from fdsearch.execution.events import Alive, Event, Finished, Reported
+from fdsearch.execution.failures import failed, from_exit, oom_kills, ran_out_in_used_worker
 from fdsearch.execution.process import WorkerProcess
 from fdsearch.training.job import CurveRow, Job, Result
 
@@ -24,7 +24,8 @@ class Conversation:
     worker : WorkerProcess
         Idle; it is handed the job. A worker that does not take it is told by `hear`.
     silence : float
-        Seconds the worker may take from one of its words to the next; while it waits for an answer it is not silent.
+        Seconds the worker may take from one of its words to the next, signs of life included; while it waits for an
+        answer it is not silent.
     """
 
     def __init__(self, job: Job, worker: WorkerProcess, silence: float) -> None:
@@ -53,10 +54,11 @@ class Conversation:
             self.worker.connection.send(proceed)
 
     def stop(self, grace: float) -> None:
-        """Answer no from now on, and kill the worker after `grace` seconds; a second call changes nothing."""
+        """Say and answer no from now on, and kill the worker after `grace` seconds; a second call changes nothing."""
         if self.kill_at is None:
             self._grace = grace
             self.kill_at = time.monotonic() + grace
+            self._owes_answer = True  # said unasked, it is heard where the job gives a sign of life
             self.answer(False)
 
     def hear(self) -> list[Event]:
@@ -66,12 +68,14 @@ class Conversation:
         alive = self.worker.alive
         try:
             while self.worker.connection.poll():
-                event: Event = self.worker.connection.recv()
-                news.append(event)
+                event: Event | Alive = self.worker.connection.recv()
                 if isinstance(event, Finished):
-                    self.worker.jobs += 1
+                    news.append(Finished(self._judged(event.result)))
                     return news
-                self._note(event)
+                self._last_word = time.monotonic()
+                if isinstance(event, Reported):
+                    news.append(event)
+                    self._note(event)
         except Exception:  # the pipe is closed, or what came out of it cannot be unpickled
             alive = False
         if not alive:
@@ -80,7 +84,7 @@ class Conversation:
             message = f"no end within {self._grace:g} s after the job was asked to stop; its worker was killed"
             news.append(self._bury(failed(self.job.id, "timeout", message)))
         elif not self._owes_answer and time.monotonic() - self._last_word >= self._silence:
-            message = f"the worker said nothing for {self._silence:g} s, neither an epoch nor a result; it was killed"
+            message = f"the worker gave no sign of life for {self._silence:g} s; it was killed"
             news.append(self._bury(failed(self.job.id, "timeout", message)))
         return news
 
@@ -89,6 +93,12 @@ class Conversation:
         self._owes_answer = True
         if self.kill_at is not None:
             self.answer(False)
+
+    def _judged(self, result: Result) -> Result:
+        """What the parent knows better: whether the worker was new when its GPU's memory ran out."""
+        jobs, self.worker.jobs = self.worker.jobs, self.worker.jobs + 1
+        self.worker.starved = result.failure == "device_memory" and jobs > 0 and self.worker.slot.gpu is not None
+        return ran_out_in_used_worker(result, jobs) if self.worker.starved else result
 
     def _lost(self) -> Result:
         out_of_memory = oom_kills() > self._oom_kills

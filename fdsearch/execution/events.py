@@ -28,13 +28,26 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """A sign of life of a job that has nothing to report yet; executors keep it to themselves."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A job ended; its `Result` says how."""
 
     result: Result
 
 
+class Busy(RuntimeError):
+    """No worker can be hired now: try again when `Executor.free` says so."""
+
+
 Event = Reported | Finished
+Say = Callable[[str], None]
+"""Takes a line for a person."""
 OnReport = Callable[[Reported], bool]
 """Called after each epoch; False ends the job now."""
 OnResult = Callable[[Result], None]
@@ -57,7 +70,7 @@ class Executor(Protocol):
         """Jobs that can be submitted now; less than the idle workers where others use a GPU's memory."""
 
     def submit(self, job: Job) -> None:
-        """Hand a job to a free worker."""
+        """Hand a job to a free worker; raise `Busy` if there is none, which `free` tells before."""
 
     def events(self, timeout: float) -> list[Event]:
         """Wait for news; each `Reported` must be followed by `answer`: its job waits for it.

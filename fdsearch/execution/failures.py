@@ -14,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from fdsearch.errors import FdsearchError
+from fdsearch.errors import Fault, FdsearchError, ResourceError
 from fdsearch.files import DISK_FULL
 from fdsearch.training.job import Job, Result
 
-DEVICE_MARKS = ("device:GPU", "GPU_", "CUDA_ERROR_OUT_OF_MEMORY")
-MEMORY_MARKS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY")
+DEVICE_MARKS = ("device:GPU", "GPU_")
+DEVICE_MEMORY_MARKS = (
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Dst tensor is not initialized",  # TensorFlow's words where a copy to the device finds no room
+)
 DISK_MARKS = ("No space left on device", "Disk quota exceeded")
-MEMORY_FAILURES = ("host_memory", "device_memory")
 
 
 def failed(job_id: str, failure: str, message: str) -> Result:
@@ -69,7 +73,10 @@ def _memory(error: BaseException) -> str | None:
     # Told by name: TensorFlow's exception types are not worth importing TensorFlow into every process.
     named = any(kind.__name__ == "ResourceExhaustedError" for kind in type(error).__mro__)
     text = str(error)
-    if not named and not any(mark in text for mark in MEMORY_MARKS):
+    no_algorithm = "No algorithm worked" in text and "out of memory" in text.lower()  # each was tried and found no room
+    if no_algorithm or any(mark in text for mark in DEVICE_MEMORY_MARKS):
+        return "device_memory"
+    if not named and "RESOURCE_EXHAUSTED" not in text:
         return None
     return "device_memory" if any(mark in text for mark in DEVICE_MARKS) else "host_memory"
 
@@ -94,6 +101,28 @@ def from_exit(job_id: str, returncode: int | None, out_of_memory: bool, log: Pat
         return failed(job_id, "signal", f"the worker was ended by {_signal_name(-returncode)}{where}")
     ended = "broke off the conversation" if returncode is None else f"left with exit code {returncode}"
     return failed(job_id, "lost", f"the worker {ended} before its result came{where}")
+
+
+def ran_out_in_used_worker(result: Result, jobs: int) -> Result:
+    """Make a job that ran out of its GPU's memory one that was lost: after other jobs it proves nothing.
+
+    Parameters
+    ----------
+    result : Result
+    jobs : int
+        Those the worker had run before, which may still have held memory.
+    """
+    why = f"the GPU's memory ran out in a worker that may have held some of it since earlier jobs ({jobs})"
+    return replace(result, failure="lost", message=f"{result.message}\n{why}; a new worker will tell")
+
+
+def no_device(job_id: str, address: str) -> Result:
+    """The result of a job whose worker was given a GPU that TensorFlow does not find."""
+    message = (
+        f"TensorFlow finds no GPU in the worker that was given {address}; pip install 'fdsearch[gpu]' installs what it"
+        ' needs, --gpus "" trains on the processors'
+    )
+    return failed(job_id, "no_device", message)
 
 
 def _signal_name(number: int) -> str:
@@ -132,3 +161,11 @@ def checked(job: Job, result: object) -> Result:
         message = "the predictions of the validation rows are not finite"
         return replace(result, status="failed", failure="non_finite", logits=None, message=message)
     return result
+
+
+def machine_error(result: Result) -> ResourceError:
+    """What ends a study's work when a job met one of `OF_THE_MACHINE`."""
+    if result.failure == "disk_full":
+        fix = "free space there; the same command then goes on where it stopped"
+        return ResourceError("the disk is full", [Fault("a worker", result.last_words, "room for what it writes", fix)])
+    return ResourceError("a GPU cannot be used", [Fault("a worker", result.last_words, "a GPU that TensorFlow sees")])

@@ -16,7 +16,9 @@ from pathlib import Path
 from fdsearch.errors import ConfigError, Fault
 
 DRIVERS = Path("/proc/driver/nvidia/gpus")
-_QUESTION = ["nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits"]
+_QUESTION = ["nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.free,name", "--format=csv,noheader,nounits"]
+_DEAD = ("lost", "err", "reset")
+"""Parts of what stands in place of a figure where a GPU has failed: "[GPU is lost]", "[Unknown Error]", "ERR!"."""
 _TIMEOUT_S = 10.0
 """Without persistence mode the driver is loaded anew for each question, which takes seconds."""
 
@@ -34,22 +36,37 @@ class Gpu:
         by slot, so that an index alone may mean two GPUs.
     total_mb, free_mb : int or None
         Memory of the whole GPU, MiB; None where the driver does not say (parts of a GPU under MIG).
+    model : str or None
+        Its product name.
     """
 
     name: str
     address: str
     total_mb: int | None = None
     free_mb: int | None = None
+    model: str | None = None
 
 
 def ask_driver() -> list[Gpu] | None:
-    """All GPUs of this machine, by index; None where nobody answers."""
+    """All GPUs of this machine that work, by index; None where nobody answers."""
     try:
-        answer = subprocess.run(_QUESTION, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
-        rows = [[cell.strip() for cell in row] for row in csv.reader(answer.stdout.splitlines()) if row]
-        return [Gpu(index, uuid, _mebibytes(total), _mebibytes(free)) for index, uuid, total, free in rows]
+        # One dead GPU makes the command fail though it answers for the others.
+        answer = subprocess.run(_QUESTION, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
+    found = [_parsed(row) for row in csv.reader(answer.stdout.splitlines())]
+    alive = [gpu for gpu in found if gpu is not None]
+    silent = answer.returncode == 0 and not answer.stdout.strip()
+    return alive if alive or silent else None
+
+
+def _parsed(row: list[str]) -> Gpu | None:
+    """The GPU of one row; None for other words, and for a GPU that has failed."""
+    cells = [cell.strip() for cell in row]
+    if len(cells) != 5 or not cells[0].isdigit() or any(mark in cell.lower() for cell in cells[2:4] for mark in _DEAD):
+        return None
+    index, uuid, total, free, model = cells
+    return Gpu(index, uuid, _mebibytes(total), _mebibytes(free), model)
 
 
 def _mebibytes(cell: str) -> int | None:
@@ -96,20 +113,35 @@ def chosen_gpus(
     Raises
     ------
     ConfigError
-        If a GPU does not exist or is not visible; names all such, and those that can be used.
+        If a GPU does not exist or is not visible; names all such, and those that can be used. If
+        ``CUDA_VISIBLE_DEVICES`` counts GPUs that differ, and does not say how.
     """
     visible = visible_gpus(environment, drivers)
+    if names != ():
+        _check_count(environment)
     if names is None:
         return visible
-    by_name = {name: _pick(name, visible) for name in names}
-    usable = ", ".join(f"{place} ({gpu.address})" for place, gpu in enumerate(visible))
-    expected = f"one of {usable}" if usable else "no name: this machine has no GPU that may be used"
     by_cuda = "CUDA_VISIBLE_DEVICES" in environment
+    by_name = {name: _pick(name, visible, by_cuda) for name in names}
+    usable = ", ".join(f"{place if by_cuda else gpu.name} ({gpu.address})" for place, gpu in enumerate(visible))
+    expected = f"one of {usable}" if usable else "no name: this machine has no GPU that may be used"
     fix = "CUDA_VISIBLE_DEVICES hides the others; indices count within it" if by_cuda else "see nvidia-smi -L"
     faults = [Fault("gpus", name, expected, fix) for name, gpu in by_name.items() if gpu is None]
     if faults:
         raise ConfigError("a GPU that was asked for cannot be used", faults)
     return tuple(dict.fromkeys(gpu for gpu in by_name.values() if gpu is not None))
+
+
+def _check_count(environment: Mapping[str, str]) -> None:
+    """Refuse indices that CUDA, which by default counts the fastest GPU first, may take for other GPUs than we do."""
+    named = environment.get("CUDA_VISIBLE_DEVICES", "")
+    counted = any(word.isdigit() for word in _words(named))
+    if not counted or environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        return
+    if len({(gpu.model, gpu.total_mb) for gpu in ask_driver() or []}) > 1:
+        expected = "UUIDs, as nvidia-smi -L shows them: the GPUs differ, and CUDA counts them in an order of its own"
+        fault = Fault("CUDA_VISIBLE_DEVICES", named, expected, "or set CUDA_DEVICE_ORDER=PCI_BUS_ID")
+        raise ConfigError("it is not clear which GPUs are meant", [fault])
 
 
 def _unknown(name: str) -> Gpu:
@@ -129,9 +161,9 @@ def _find(word: str, known: list[Gpu]) -> Gpu | None:
     return next((gpu for gpu in known if word == gpu.name or _begins(gpu, word)), None)
 
 
-def _pick(name: str, visible: tuple[Gpu, ...]) -> Gpu | None:
-    if name.isdigit():
-        return visible[int(name)] if int(name) < len(visible) else None
+def _pick(name: str, visible: tuple[Gpu, ...], by_cuda: bool) -> Gpu | None:
+    if name.isdigit():  # without the variable a place is not enough: a GPU that has failed leaves a gap
+        return next((gpu for place, gpu in enumerate(visible) if name == (str(place) if by_cuda else gpu.name)), None)
     return next((gpu for gpu in visible if _begins(gpu, name)), None)
 
 

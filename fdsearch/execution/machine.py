@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdsearch.errors import ConfigError, Fault
-from fdsearch.execution.events import TRAINER, Executor
+from fdsearch.execution.events import TRAINER, Executor, Say
 from fdsearch.execution.ray_executor import RayExecutor
 from fdsearch.execution.supervisor import Supervisor
 
@@ -31,13 +31,23 @@ class Machine:
     executor: str = "local"
 
 
-def open_executor(machine: Machine, log: Path, *, target: str = TRAINER) -> Executor:
+def open_executor(machine: Machine, log: Path, *, target: str = TRAINER, say: Say | None = None) -> Executor:
     """Make the executor of a machine; workers write their output to `log`.
+
+    Parameters
+    ----------
+    machine : Machine
+    log : Path
+    target : str
+        ``module:function`` that runs a job.
+    say : callable, optional
+        Told what workers of this machine wait for; by default, and on a cluster, that goes to `log`.
 
     Raises
     ------
     ConfigError
-        If a GPU that was named does not exist or is not visible, or GPUs of a cluster are named.
+        If a GPU that was named does not exist or is not visible, GPUs of a cluster are named, or workers would share a
+        slice of a GPU (MIG).
     ResourceError
         If there is no Ray, no Ray cluster, or no room on it for a worker.
     """
@@ -48,4 +58,4 @@ def open_executor(machine: Machine, log: Path, *, target: str = TRAINER) -> Exec
         # An empty choice trains on processors, as it does on one machine.
         gpus = None if machine.gpus is None else 0
         return RayExecutor(machine.n_workers, gpus_per_worker=gpus, log=log, target=target)
-    return Supervisor(machine.n_workers, gpus=machine.gpus, log=log, target=target)
+    return Supervisor(machine.n_workers, gpus=machine.gpus, log=log, target=target, say=say)

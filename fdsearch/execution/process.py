@@ -56,6 +56,8 @@ class WorkerProcess:
         The most memory it held after one of its first jobs, MiB.
     last : TrialConfig or None
         Configuration it trained last, whose model it may still hold.
+    starved : bool
+        That one ran out of the GPU's memory, part of which the worker's earlier jobs may have held.
     """
 
     def __init__(self, slot: Slot, target: str, environment: Mapping[str, str], log: Path | None) -> None:
@@ -65,6 +67,7 @@ class WorkerProcess:
         self.jobs = 0
         self.settled_mb = 0.0
         self.last: TrialConfig | None = None
+        self.starved = False
         ours, theirs = Pipe(duplex=True)
         self.connection: Connection[Any, Any] = ours
         _limit_silence(ours.fileno())

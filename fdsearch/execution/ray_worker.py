@@ -37,6 +37,7 @@ class RayWorker:
 
         if not share.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all GPUs visible to an actor that was given none
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as Ray counts
         here = ray.get_runtime_context().get_node_id()
         neighbours = max([1, *(held_by(node["Resources"], share) for node in ray.nodes() if node["NodeID"] == here)])
         memory_mb = slots.memory_limit_mb(neighbours)

@@ -24,7 +24,7 @@ class Room:
         self._free: dict[str, int] = {}
         self._asked: float | None = None
 
-    def of(self, vacant: Sequence[Slot], young: Iterable[Slot]) -> list[Slot]:
+    def of(self, vacant: Sequence[Slot], young: Iterable[Slot], *, grace_s: float = 0.0) -> list[Slot]:
         """The vacant slots that can be taken now, in their order.
 
         Parameters
@@ -33,10 +33,12 @@ class Room:
             Slots without a worker.
         young : iterable of Slot
             Slots whose worker was started less than `SETTLE_S` ago.
+        grace_s : float
+            Seconds an answer of the driver is believed beyond `FRESH_S`.
         """
         if all(slot.share_mb is None for slot in vacant):
             return list(vacant)
-        left = dict(self._measured())
+        left = dict(self._measured(grace_s))
         for slot in young:
             _take(slot, left)
         found = []
@@ -46,18 +48,21 @@ class Room:
                 found.append(slot)
         return found
 
-    def shortage(self, slot: Slot) -> str:
-        """Why a slot cannot be taken, for a person."""
+    def shortage(self, slots: Iterable[Slot]) -> str:
+        """Why slots cannot be taken, for a person."""
+        return "; ".join([*dict.fromkeys(map(self._short, slots)), "waiting for it"])
+
+    def _short(self, slot: Slot) -> str:
         free = self._free.get(slot.gpu.address if slot.gpu else "")
         found = "its driver does not answer" if free is None else f"{free} MB of its memory are free"
-        return f"{slot.place}: {found}, a worker needs {slot.share_mb} MB; waiting for it"
+        return f"{slot.place}: {found}, a worker needs {slot.share_mb} MB"
 
     def forget(self) -> None:
         """A worker ended: what it held is free now."""
         self._asked = None
 
-    def _measured(self) -> dict[str, int]:
-        if self._asked is None or time.monotonic() - self._asked > FRESH_S:
+    def _measured(self, grace_s: float) -> dict[str, int]:
+        if self._asked is None or time.monotonic() - self._asked > FRESH_S + grace_s:
             answer = gpus.ask_driver() or []
             self._free = {gpu.address: gpu.free_mb for gpu in answer if gpu.free_mb is not None}
             self._asked = time.monotonic()

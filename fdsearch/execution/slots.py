@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdsearch.errors import ResourceError
+from fdsearch.errors import ConfigError, Fault, ResourceError
 from fdsearch.execution.gpus import Gpu
 
 THREAD_VARIABLES = (
@@ -39,7 +39,7 @@ class Slot:
     Parameters
     ----------
     number : int
-        From 0.
+        From 0; on GPUs there may be more slots than workers.
     gpu : Gpu or None
         None trains on the processors.
     share_mb : int or None
@@ -58,23 +58,34 @@ class Slot:
 
 
 def deal(n_workers: int, gpus: Sequence[Gpu]) -> tuple[Slot, ...]:
-    """Deal GPUs to workers in turn; those on one GPU get equal shares of it.
+    """The slots that workers may take: as many on each GPU as one must carry where all have room.
+
+    Those on one GPU have equal shares of it. There may be more slots than workers, so that a worker need not wait for
+    one GPU while another is idle.
+
+    Raises
+    ------
+    ConfigError
+        If several workers would use one slice of a GPU (MIG): nobody says what memory it has to be shared.
 
     Examples
     --------
     >>> slots = deal(3, [Gpu("0", "GPU-a", 16_000), Gpu("1", "GPU-b", 8_000)])
     >>> [(slot.place, slot.share_mb) for slot in slots]
-    [('gpu 0', 7200), ('gpu 1', 7200), ('gpu 0', 7200)]
+    [('gpu 0', 7200), ('gpu 1', 3600), ('gpu 0', 7200), ('gpu 1', 3600)]
     """
     if not gpus:
         return tuple(Slot(number) for number in range(n_workers))
-    slots = []
-    for number in range(n_workers):
-        place = number % len(gpus)
-        sharers = len(range(place, n_workers, len(gpus)))
-        total = gpus[place].total_mb
-        slots.append(Slot(number, gpus[place], None if total is None else int(total * DEVICE_SHARE) // sharers))
-    return tuple(slots)
+    sharers = -(-n_workers // len(gpus))
+    if sharers > 1 and any(gpu.address.startswith("MIG-") for gpu in gpus):
+        fault = Fault("workers", str(n_workers), f"at most {len(gpus)}", "one worker for each slice of a GPU (MIG)")
+        raise ConfigError("a slice of a GPU cannot be shared", [fault])
+    rounds = [gpu for _ in range(sharers) for gpu in gpus]
+    return tuple(Slot(number, gpu, _share(gpu, sharers)) for number, gpu in enumerate(rounds))
+
+
+def _share(gpu: Gpu, sharers: int) -> int | None:
+    return None if gpu.total_mb is None else int(gpu.total_mb * DEVICE_SHARE) // sharers
 
 
 def worker_environment(slot: Slot, threads: int, environment: Mapping[str, str]) -> dict[str, str]:

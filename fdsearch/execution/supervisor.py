@@ -16,7 +16,7 @@ from typing import Self
 
 from fdsearch.execution import batch, slots
 from fdsearch.execution.conversation import Conversation
-from fdsearch.execution.events import TRAINER, Event, Finished, OnReport, OnResult
+from fdsearch.execution.events import TRAINER, Event, Finished, OnReport, OnResult, Say
 from fdsearch.execution.gpus import chosen_gpus
 from fdsearch.execution.pool import Pool, Recycling
 from fdsearch.training.job import Job, Result
@@ -43,7 +43,7 @@ class Supervisor:
         of 80 % of the machine's memory. So is one that grows by a tenth after its first 20 jobs.
     gpus : tuple of str, optional
         GPUs to deal to the workers in turn, see `gpus.chosen_gpus`; by default all that are visible, none if empty.
-        Workers on one GPU get equal shares of its memory, and are started only while that much is free.
+        Workers on one GPU get equal shares of its memory, and are started where and when that much is free.
     log : Path, optional
         File to which the workers' output is appended; by default this process's stderr.
     target : str
@@ -51,12 +51,14 @@ class Supervisor:
     stop_grace : float
         Seconds a job has to end after `stop`, before it is killed.
     silence : float
-        Seconds a job may take from one report to the next, before it is killed.
+        Seconds a job may go on without a report or another sign of life, before it is killed.
+    say : callable, optional
+        Told, at most once a minute, which GPU's memory workers wait for; by default that goes to `log`.
 
     Raises
     ------
     ConfigError
-        If a GPU that was named does not exist or is not visible.
+        If a GPU that was named does not exist or is not visible, or workers would share a slice of one (MIG).
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Supervisor:
         target: str = TRAINER,
         stop_grace: float = 20.0,
         silence: float = 1800.0,
+        say: Say | None = None,
     ) -> None:
         if n_workers < 1:
             raise ValueError(f"n_workers is {n_workers}; expected at least 1")
@@ -85,11 +88,13 @@ class Supervisor:
         self._silence = silence
         self._running: dict[str, Conversation] = {}
         self._pool = Pool(
+            n_workers,
             slots.deal(n_workers, chosen_gpus(gpus, os.environ)),
             slots.threads_per_worker(n_workers) if threads_per_worker is None else threads_per_worker,
             Recycling(recycle_after, slots.memory_limit_mb(n_workers) if memory_limit_mb is None else memory_limit_mb),
             target,
             log,
+            say,
         )
 
     def __enter__(self) -> Self:
@@ -110,8 +115,8 @@ class Supervisor:
 
         Raises
         ------
-        RuntimeError
-            If no worker is free.
+        Busy
+            If no worker is free, or no GPU has memory for a new one.
         ValueError
             If a job with this id is running.
         ResourceError

@@ -1,7 +1,8 @@
 """The worker process: takes jobs from a pipe, runs them, reports after each epoch, and never outlives its parent.
 
 Started by `process` as ``python -m fdsearch.execution.worker FD TARGET BOUND``; imported by nobody. The parent sends a
-`Job` and, for each `Reported`, one bool; the worker sends `Reported` and, once per job, `Finished`.
+`Job`, for each `Reported` one bool, and unasked a False that ends the job; the worker sends `Reported`, now and then
+`Alive`, and once per job `Finished`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fdsearch.execution.events import TRAINER, Finished, Reported
-from fdsearch.execution.failures import checked, from_exception
+from fdsearch.execution.events import TRAINER, Alive, Finished, Reported
+from fdsearch.execution.failures import checked, from_exception, no_device
 from fdsearch.execution.slots import DEVICE_MEMORY
+from fdsearch.training import life
 from fdsearch.training.job import CurveRow, Job, Report, Result
 
 Target = Callable[[Job, Report], Result]
@@ -51,13 +53,19 @@ def main(handle: int, target: str, bound: bool) -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
     finished: float | None = None
+    missing: str | None = None
     while True:
-        job: Job = inbox.get()
+        job = inbox.get()
+        if not isinstance(job, Job):
+            continue  # a no that came too late for the job before
         waited = "" if finished is None else f" after {time.monotonic() - finished:.3f} s idle"
         sys.stderr.write(f"worker {os.getpid()}: job {job.id}{waited}\n")
         if finished is None and target == TRAINER:
-            _limit_device_memory()
-        _serve(job, target, connection, inbox)
+            missing = _open_device()
+        if missing is None:
+            _serve(job, target, connection, inbox)
+        else:
+            connection.send(Finished(no_device(job.id, missing)))
         finished = time.monotonic()
 
 
@@ -76,18 +84,27 @@ def _settle(bound: bool) -> None:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
-def _limit_device_memory() -> None:
-    """Take this worker's share of its GPU and no more, before anything opens the device."""
-    limit = os.environ.get(DEVICE_MEMORY)
-    if limit is None:
-        return
+def _open_device() -> str | None:
+    """Take this worker's share of its GPU and no more, before anything opens the device.
+
+    Returns
+    -------
+    str or None
+        The GPU, if TensorFlow does not find it: it would train on the processors without a word.
+    """
+    address, limit = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get(DEVICE_MEMORY)
+    if not address:
+        return None
     try:
         import tensorflow as tf
     except ImportError:
-        return  # the trainer says what to install
-    for device in tf.config.list_physical_devices("GPU"):
+        return None  # the trainer says what to install
+    devices = tf.config.list_physical_devices("GPU")
+    if limit is not None:
         share = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit))
-        tf.config.set_logical_device_configuration(device, [share])
+        for device in devices:
+            tf.config.set_logical_device_configuration(device, [share])
+    return None if devices else address
 
 
 def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
@@ -106,15 +123,25 @@ def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> 
 def _serve(job: Job, target: str, connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
     """Run one job and send its result, whatever the target does short of ending the process."""
     rows: list[CurveRow] = []
+    started = signed = time.monotonic()
 
     def report(epoch: int, row: CurveRow) -> bool:
         rows.append(row)
         connection.send(Reported(job.id, epoch, row))
         return bool(inbox.get())
 
-    started = time.monotonic()
+    def sign() -> bool:
+        nonlocal signed
+        if time.monotonic() - signed >= life.EVERY_S:
+            signed = time.monotonic()
+            connection.send(Alive(job.id))
+        return inbox.empty()  # unasked, the parent says nothing but no
+
     try:
-        result = checked(job, _resolve(target)(job, report))
+        with life.heard_by(sign):
+            result = checked(job, _resolve(target)(job, report))
+    except life.Stopped:
+        result = Result(job.id, "stopped", curve=tuple(rows), seconds=time.monotonic() - started)
     except BaseException as error:
         traceback.print_exc()
         result = from_exception(job.id, error, _places(job))

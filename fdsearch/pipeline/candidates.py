@@ -12,6 +12,7 @@ import numpy as np
 from fdsearch.data.partition import repeat_folds
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.execution.events import OnResult, Reported
+from fdsearch.execution.failures import machine_error
 from fdsearch.metrics import confusion, per_class_report, predict
 from fdsearch.pipeline.budget import Budget, affordable
 from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
@@ -24,7 +25,7 @@ from fdsearch.selection.comparison import paired_gain
 from fdsearch.selection.cross_validation import CrossValidation, RunAll, cross_validate
 from fdsearch.selection.optimism import optimism
 from fdsearch.selection.scores import Score, score
-from fdsearch.training.job import Job, Result
+from fdsearch.training.job import OF_THE_MACHINE, Job, Result
 from fdsearch.trial import TrialConfig
 
 BASELINE = "baseline"
@@ -159,7 +160,8 @@ def _entries(
     trials = {f"trial-{record.number}": record.number for record in top}
     baseline, point = baseline_config(question.space), baseline_point(question.space)
     if point is not None:
-        same = [record.number for record in records if question.space.complete(record.params) == point]
+        complete = [record for record in records if record.value is not None]
+        same = [record.number for record in complete if question.space.complete(record.params) == point]
         for name in [name for name, value in params.items() if value == point]:
             del params[name], trials[name]
         params[BASELINE] = point
@@ -181,6 +183,8 @@ def _continued(run: Running, finished: FinishedJobs) -> RunAll:
             on_result(result)
 
         def keep(result: Result) -> None:
+            if result.failure in OF_THE_MACHINE:  # no candidate may fall out for it
+                raise machine_error(result)
             finished.keep(by_id[result.id], result)
             on_result(result)
 

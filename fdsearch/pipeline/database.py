@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,14 +58,18 @@ def location(folder: Path, asked: str | None = None) -> str:
     return asked
 
 
-def open_database(folder: Path, means: Means) -> RDBStorage:
-    """Open the database of a run, and remember its URL (without password) in the run folder."""
+def open_database(folder: Path, means: Means, should_stop: Callable[[], bool]) -> RDBStorage:
+    """Open the database of a run, and remember its URL (without password) in the run folder.
+
+    `should_stop` is asked while a server is waited for.
+    """
     from fdsearch.search.server import without_password
     from fdsearch.search.storage import is_shared, open_storage
 
     place = location(folder, means.storage)
     storage = open_storage(place, upgrade=means.upgrade_storage)
     if is_shared(place):
+        storage.patience.should_stop = should_stop  # type: ignore[attr-defined]
         write_json(folder / _FILE, {"url": without_password(place)})
     return storage
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fdsearch.config import StudySpec
-from fdsearch.errors import ConfigError, Fault, Interrupted
+from fdsearch.errors import ConfigError, Fault, Interrupted, StorageError
 from fdsearch.execution.events import Executor
 from fdsearch.execution.machine import open_executor
 from fdsearch.pipeline.database import location
@@ -46,12 +46,12 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress:
     """
     folder = Workspace(root.resolve()).run(spec.name)
     if fresh:
-        check_movable(folder, means)
+        check_movable(folder)
         move_aside(folder)
     with own_study(folder), interruptible() as interruption:
-        log = RunLog(folder, spec.name, progress)
+        log = RunLog(folder, spec.name, progress, interruption.check)
         try:
-            with open_executor(means.machine, folder / "workers.txt") as executor:
+            with open_executor(means.machine, folder / "workers.txt", say=log.say) as executor:
                 yield Running(log, executor, interruption, means)
         except Interrupted:
             log.end("interrupted")
@@ -61,19 +61,21 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress:
             raise
         except BaseException as error:
             log.note(f"ended: {error}")  # the terminal gets it from whoever catches it
-            log.end("failed")
+            log.end("interrupted" if interruption.requested() else "failed")
+            if isinstance(error, StorageError):  # a server that is away was waited for until a person had enough
+                interruption.check()
             raise
         log.end("finished")
 
 
-def check_movable(folder: Path, means: Means) -> None:
+def check_movable(folder: Path) -> None:
     """Refuse to start anew where the trials are not in the folder: other parents may be at work on them.
 
     Raises
     ------
     ConfigError
     """
-    place = location(folder, means.storage)
+    place = location(folder)
     if is_shared(place):
         fault = Fault("--fresh", without_password(place), "trials in the run folder", "give the study another name")
         raise ConfigError("a study on a shared database cannot be moved aside", [fault])

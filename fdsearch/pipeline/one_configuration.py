@@ -20,7 +20,7 @@ from fdsearch.pipeline.database import has_study, location
 from fdsearch.pipeline.question import Question, baseline_point, open_question
 from fdsearch.progress import Progress, Silent
 from fdsearch.search.storage import open_storage
-from fdsearch.search.study import study_name
+from fdsearch.search.study import CONFIG, study_name
 from fdsearch.space import Value
 from fdsearch.training.job import Result, fit_seed
 from fdsearch.trial import TrialConfig
@@ -127,7 +127,7 @@ def _start(question: Question, trial: int | None) -> dict[str, Value]:
         name, storage = study_name(question.spec.name, question.identity), open_storage(location(question.folder))
         searched = name in optuna.get_all_study_names(storage)
         trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False) if searched else []
-        known = [found.number for found in trials if found.params or found.state.is_finished()]
+        known = [found.number for found in trials if CONFIG in found.user_attrs]  # has drawn all, and is no lesson
         if trial in known:
             return question.space.complete(trials[trial].params)
     expected = f"a trial of this study ({len(known)} so far)"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fdsearch.errors import ConflictError, Fault
 from fdsearch.files import write_atomic, write_json
 from fdsearch.pipeline.names import run_name
 from fdsearch.progress import Progress
@@ -29,14 +32,18 @@ class RunLog:
     study : str
     inner : Progress
         Who is told too.
+    check : callable
+        Called with every step of a task; raises where a person asked to stop.
     """
 
-    def __init__(self, folder: Path, study: str, inner: Progress) -> None:
+    def __init__(self, folder: Path, study: str, inner: Progress, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._folder = folder
         self._inner = inner
         self._written = 0.0
         self._before = _content(folder / _STATUS)
-        self._state: dict[str, Any] = {"study": study, "state": "running", "pid": os.getpid(), "started": _now()}
+        own = {"study": study, "state": "running", "pid": os.getpid(), "started": _now()}
+        self._state: dict[str, Any] = {**_figures(self._before), **own}
 
     def say(self, text: str) -> None:
         self.note(text)
@@ -49,6 +56,7 @@ class RunLog:
             stream.write(f"{_now()} {text}\n")
 
     def track(self, task: str, done: int, total: int) -> None:
+        self._check()
         self.update(task={"name": task, "done": done, "total": total})
         self._inner.track(task, done, total)
 
@@ -88,15 +96,29 @@ def status(root: Path, study: str | None = None) -> dict[str, Any]:
 
 
 def stop(root: Path, study: str | None = None) -> dict[str, Any]:
-    """Send SIGTERM to the process that works on a study, or on each; it saves and ends within seconds."""
+    """Send SIGTERM to the process that works on a study, or on each; it saves and ends within seconds.
+
+    Raises
+    ------
+    ConflictError
+        If it runs on another machine, or in another container.
+    """
+    from fdsearch.search.leases import this_parent
     from fdsearch.search.ownership import holder
 
     found = status(root, study)
+    faults = []
     for entry in found["studies"]:
-        pid = holder(Workspace(root).run(entry["study"]))
-        entry["stopping"] = pid is not None
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
+        parent = holder(Workspace(root).run(entry["study"]))
+        entry["stopping"] = parent is not None and parent.is_near(this_parent())
+        if parent is not None and entry["stopping"]:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(parent.pid, signal.SIGTERM)
+        elif parent is not None:  # here its number is another process's, or nobody's
+            fix = "give the command there"
+            faults.append(Fault(entry["study"], f"a run on {parent.host}, or in its container", "one of here", fix))
+    if faults:
+        raise ConflictError("a run of another machine cannot be stopped from here", faults)
     return found
 
 
@@ -115,6 +137,15 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     if state.get("state") == "running" and holder(folder) is None:
         state["state"] = "lost"
     return state
+
+
+def _figures(before: bytes | None) -> dict[str, Any]:
+    """What an earlier command had to say that is still so: how many trials there are."""
+    try:
+        state = json.loads(before or b"{}")
+        return {name: value for name, value in state.items() if name.startswith("n_") or name == "failures"}
+    except (ValueError, AttributeError):  # torn by a kill
+        return {}
 
 
 def _content(path: Path) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import Question, baseline_point, open_question, write_run_files
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress, Silent
+from fdsearch.records import TrialRecord
 from fdsearch.search.attempt import Attempt
 from fdsearch.search.history import best, read_records, table
 from fdsearch.search.loop import SearchLoop
@@ -45,20 +47,31 @@ _CARRIED_OVER = 5
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """The study after a search, and the numbers the commands print."""
+    """A study after its search.
 
-    study: Study
-    counts: Mapping[str, int]
-    best_value: float | None
-    best_params: Mapping[str, Value] | None
+    Parameters
+    ----------
+    records : tuple of TrialRecord
+        The trials that have ended, with their predictions.
+    trials : tuple of dict
+        One plain row per trial, for tables; see `history.table`.
+    """
+
+    records: tuple[TrialRecord, ...]
+    trials: tuple[dict[str, Any], ...]
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return next(iter(best(list(self.records), 1)), None)
 
     def to_json(self) -> dict[str, Any]:
+        counts = Counter(row["state"] for row in self.trials)
         return {
-            "n_trials": self.counts.get("COMPLETE", 0) + self.counts.get("PRUNED", 0),
-            "n_complete": self.counts.get("COMPLETE", 0),
-            "n_pruned": self.counts.get("PRUNED", 0),
-            "n_failed": self.counts.get("FAIL", 0),
-            "best_value": self.best_value,
+            "n_trials": counts["COMPLETE"] + counts["PRUNED"],
+            "n_complete": counts["COMPLETE"],
+            "n_pruned": counts["PRUNED"],
+            "n_failed": counts["FAIL"],
+            "best_value": self.best.value if self.best else None,
         }
 
 
@@ -108,7 +121,7 @@ def search(
             {
                 "study": spec.name,
                 **outcome.to_json(),
-                "best_params": outcome.best_params,
+                "best_params": outcome.best.params if outcome.best else None,
                 "splits": str(question.folder / "splits.csv"),
                 "seconds": round(time.monotonic() - started, 1),
             }
@@ -121,7 +134,7 @@ def search_question(question: Question, run: Running, deadline: float | None) ->
     check_sampler(spec.search, question.space)
     if warning := pruner_warning(spec.search):
         log.say(warning)
-    storage = open_database(question.folder, run.means)
+    storage = open_database(question.folder, run.means, run.interruption.requested)
     with storage_errors(storage.url):
         study = prepare_study(question, storage, log)
         write_run_files(question)
@@ -159,14 +172,10 @@ def _search_study(
 
 
 def outcome_of(question: Question, study: Study) -> SearchOutcome:
-    """Sum up a study."""
-    from collections import Counter
-
-    counts = Counter(row["state"] for row in table(study))
-    dataset = question.dataset
-    top = best(read_records(study, question.folder / "trials", len(dataset), len(dataset.classes)), 1)
-    value, params = (top[0].value, top[0].params) if top else (None, None)
-    return SearchOutcome(study, counts, value, params)
+    """Sum up a study; nothing after it needs the database."""
+    dataset, rows = question.dataset, table(study)
+    records = read_records(study, question.folder / "trials", len(dataset), len(dataset.classes))
+    return SearchOutcome(tuple(records), tuple(rows))
 
 
 def prepare_study(question: Question, storage: RDBStorage, log: RunLog) -> Study:
@@ -222,7 +231,7 @@ def _aside(folder: Path, name: str) -> Path:
 
 def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
     counts = loop.ledger.counts
-    ends = [loop.left, None if deadline is None else max(0.0, deadline - time.monotonic())]
+    ends = [_seconds_left(loop), None if deadline is None else max(0.0, deadline - time.monotonic())]
     left = min((end for end in ends if end is not None), default=None)
     return {
         "stage": "search",
@@ -234,6 +243,14 @@ def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
         "running": [_running(loop, job_id, attempt) for job_id, attempt in loop.running.items()],
         "time_left_s": None if left is None else round(left, 1),
     }
+
+
+def _seconds_left(loop: SearchLoop) -> float | None:
+    """What the remaining trials will take at the rate so far; None before the first one has ended."""
+    began, before = loop.began
+    done = loop.ledger.n_finished - before
+    missing = max(0, loop.task.search.n_trials - loop.ledger.n_finished)
+    return missing * (time.monotonic() - began) / done if done else None
 
 
 def _running(loop: SearchLoop, job_id: str, attempt: Attempt) -> dict[str, Any]:

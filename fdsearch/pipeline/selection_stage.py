@@ -30,7 +30,6 @@ from fdsearch.pipeline.search_stage import SearchOutcome, outcome_of, prepare_st
 from fdsearch.pipeline.stored import store_result
 from fdsearch.progress import Progress, Silent
 from fdsearch.registry import gates
-from fdsearch.search.history import read_records, table
 from fdsearch.search.storage import storage_errors
 
 
@@ -51,7 +50,7 @@ def select(
     ):
         notification.begin(run.log.note)
         question = open_question(spec, root, plugins, run.log)
-        storage = open_database(question.folder, run.means)
+        storage = open_database(question.folder, run.means, run.interruption.requested)
         with storage_errors(storage.url):
             outcome = outcome_of(question, prepare_study(question, storage, run.log))
             write_run_files(question)
@@ -68,9 +67,8 @@ def select_question(
     for a candidate that it was opened for.
     """
     dataset = question.dataset
-    records = read_records(outcome.study, question.folder / "trials", len(dataset), len(dataset.classes))
-    contest = hold_contest(question, records, run, budget)
-    luck = search_optimism(question, records)
+    contest = hold_contest(question, outcome.records, run, budget)
+    luck = search_optimism(question, outcome.records)
     document: dict[str, Any] = {
         "study": question.spec.name,
         **outcome.to_json(),
@@ -92,7 +90,7 @@ def select_question(
         "seconds": round(time.monotonic() - budget.started, 1),
     }
     tables = out_of_fold_tables(question, contest.candidate)
-    write_tables(question.folder, {**document, **tables, "trials": table(outcome.study)})
+    write_tables(question.folder, {**document, **tables, "trials": list(outcome.trials)})
     store_result(question, document)
     _register_others(question, contest, run, budget)
     shutil.rmtree(drafts(question), ignore_errors=True)

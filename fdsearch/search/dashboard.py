@@ -100,6 +100,10 @@ def _application(database: Path, picture: Picture) -> WSGIApplication:
     dashboard: WSGIApplication = wsgi(optuna.storages.RDBStorage(f"sqlite:///{database}", engine_kwargs=timeout))
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        # A page elsewhere that gives its own name this address must not read what is shown here (DNS rebinding).
+        if str(environ.get("HTTP_HOST", "")).rpartition(":")[0] not in ("127.0.0.1", "localhost"):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"only 127.0.0.1 and localhost are answered\n"]
         path = str(environ.get("PATH_INFO", ""))
         if not path.startswith(PICTURES):
             return dashboard(environ, start_response)

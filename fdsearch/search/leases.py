@@ -52,6 +52,10 @@ class Parent:
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
         return f"{self.host[:48]}-{self.pid}-{digest}"
 
+    def is_near(self, observer: Parent) -> bool:
+        """Whether its process id means for an observer what it means for itself."""
+        return (self.host, self.boot, self.pids) == (observer.host, observer.boot, observer.pids)
+
     def is_gone(self, observer: Parent) -> bool | None:
         """Whether its process has ended, as an observer sees it; None where that cannot be seen from there."""
         # Names of machines repeat, so another start of a machine of this name may be another machine, and alive.

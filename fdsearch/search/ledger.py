@@ -6,6 +6,7 @@ takes longer than anything else between two trials; what other parents of a shar
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -13,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fdsearch.errors import Fault, ResourceError
-from fdsearch.search import retries, telling
+from fdsearch.search import grid, retries, telling
 from fdsearch.search import study as names
 from fdsearch.search.leases import PARENT, Leases, Parent
+from fdsearch.search.scores import Scores
 from fdsearch.search.server import alone
 from fdsearch.search.spool import Entry, Spool
 from fdsearch.training.job import LOST
@@ -43,8 +45,10 @@ class Ledger:
         The calling process.
     shared : bool
         Other parents may work on the study too. Otherwise the caller holds the lock of its run folder.
-    first_fold_step : int
-        The step at which trials report their score after the first fold; later folds follow.
+    scores : Scores
+        Filled here.
+    of_grid : bool
+        New trials are points of a grid, which may have none left.
     say : callable
         Told what a person should know.
     """
@@ -56,16 +60,17 @@ class Ledger:
         me: Parent,
         *,
         shared: bool,
-        first_fold_step: int,
+        scores: Scores,
+        of_grid: bool,
         say: Callable[[str], None],
     ) -> None:
         self._study, self._spool, self._me, self._say = study, spool, me, say
         self._leases = Leases(study, me) if shared else None
-        self._first_fold_step = first_fold_step
+        self.scores = scores
+        self._of_grid = of_grid
+        self._exhausted: bool | None = None  # None: to be found out, since something has changed
         self._states: dict[int, str] = {}
         self._mine: set[int] = set()
-        self._twins: dict[str, tuple[int, float]] = {}
-        self._paths: dict[int, tuple[float, ...]] = {}
         self._queued = 0  # retries that were queued since the study was read
         self._read_at = -math.inf
         self.counts: Counter[str] = Counter()
@@ -86,10 +91,13 @@ class Ledger:
         """Trials that count or may come to."""
         return self.n_finished + self.counts["RUNNING"]
 
-    @property
-    def paths(self) -> list[tuple[float, ...]]:
-        """The pooled scores of each complete trial, fold by fold."""
-        return list(self._paths.values())
+    def may_take(self, n_trials: int) -> bool:
+        """Whether there is a trial to take, be it queued or new."""
+        if self.n_taken >= n_trials or self.n_waiting or not self._of_grid:
+            return self.n_taken < n_trials
+        if self._exhausted is None:
+            self._exhausted = grid.is_exhausted(self._study)
+        return not self._exhausted
 
     def open(self) -> None:
         """Tell what an ended parent left, give up what it was running, and count what there is."""
@@ -126,8 +134,8 @@ class Ledger:
                 self._reap(trial)
                 continue
             self._note(trial.number, trial.state.name)
-            if trial.state.name == "COMPLETE" and trial.value is not None:
-                self._remember(trial.number, trial.params, trial.value, self._path(trial), trial.user_attrs)
+            if trial.state.name == "COMPLETE":
+                self.scores.read(trial)
             if trial.state.name == "FAIL":
                 self.failures[str(trial.user_attrs.get(names.FAILURE))] += 1
         self._read_at = time.monotonic()
@@ -147,16 +155,16 @@ class Ledger:
             return
         self._note(trial.number, "FAIL")
         self.failures["lost"] += 1
-        self._queued += queued
+        self._queued += queued is retries.Queued.NOW
         self._say(f"trial {trial.number} was left by a parent that ended" + ("; queued again" if queued else ""))
 
     def ask(self, n_trials: int) -> Trial | None:
         """Take the next trial; None if others took the last one, or it is a retry that is needless by now."""
-        if self._leases is None or n_trials - self.n_taken > _NEAR_THE_END:
+        if self._leases is None or (n_trials - self.n_taken > _NEAR_THE_END and not self._of_grid):
             return self._take()
         with alone(self._study._storage, f"take {self._study.study_name}"):
             self.read()
-            return self._take() if self.n_taken < n_trials else None
+            return self._take() if self.may_take(n_trials) else None
 
     def _take(self) -> Trial | None:
         from optuna.exceptions import UpdateFinishedTrialError
@@ -176,14 +184,10 @@ class Ledger:
             return None
         return trial
 
-    def twin(self, params: Mapping[str, Any]) -> tuple[int, float] | None:
-        """A complete trial with the same parameters: folds and seeds are the same, so its score would be too."""
-        return self._twins.get(_key(params))
-
     def complete(
         self, number: int, value: float, params: Mapping[str, Any], path: Sequence[float], attributes: dict[str, Any]
-    ) -> None:
-        """End a trial with its score.
+    ) -> bool:
+        """End a trial with its score; return whether it has ended so.
 
         Parameters
         ----------
@@ -197,21 +201,25 @@ class Ledger:
         """
         if not math.isfinite(value):  # Optuna would take an infinity for a result
             self.failed(number, "non_finite", f"the score is {value}")
-        elif self._tell(number, "COMPLETE", value, attributes):
-            self._remember(number, params, value, path, attributes)
+            return False
+        told = self._tell(number, "COMPLETE", value, attributes)
+        if told:
+            self.scores.add(number, params, value, path)
+        return told
 
-    def pruned(self, number: int, attributes: dict[str, Any]) -> None:
-        """End a trial without a score."""
-        self._tell(number, "PRUNED", None, attributes)
+    def pruned(self, number: int, attributes: dict[str, Any]) -> bool:
+        """End a trial without a score; return whether it has ended so."""
+        return self._tell(number, "PRUNED", None, attributes)
 
     def interrupted(self, number: int, why: str) -> None:
         """End a trial that could not go on for no fault of anybody's, and queue it again."""
         self._end(number, retries.INTERRUPTED, f"{why}; queued again", again=True, counts=False)
 
     def give_back(self, why: str) -> None:
-        """Queue again what this parent still runs, before it ends for want of something."""
+        """Queue again what this parent still runs, as far as that can be done: the next start finds the rest."""
         for number in sorted(self._mine):
-            self.interrupted(number, why)
+            with contextlib.suppress(Exception):  # the error that ends the search is the one to be read
+                self.interrupted(number, why)
 
     def failed(self, number: int, failure: str, message: str) -> bool:
         """End a trial with its failure; return whether it was lost with its process and is queued again."""
@@ -263,36 +271,18 @@ class Ledger:
         trial = telling.find(self._study, number)
         self._mine.discard(number)
         if trial.state.is_finished() or (self._leases is not None and not telling.is_of(trial, self._me.id)):
+            self.read()
             return False
         self._note(number, "FAIL")
         self.failures[failure] += 1
         queued = retries.give_up(self._study, trial, failure, message, again=again, counts=counts)
-        self._queued += queued
-        return queued
+        self._queued += queued is retries.Queued.NOW
+        return bool(queued)
 
     def _note(self, number: int, state: str) -> None:
+        self._exhausted = None
         before = self._states.get(number)
         if before is not None:
             self.counts[before] -= 1
         self._states[number] = state
         self.counts[state] += 1
-
-    def _remember(
-        self,
-        number: int,
-        params: Mapping[str, Any],
-        value: float,
-        path: Sequence[float],
-        attributes: Mapping[str, Any],
-    ) -> None:
-        if names.COPY_OF not in attributes:
-            self._twins.setdefault(_key(params), (number, value))
-            self._paths[number] = tuple(path)
-
-    def _path(self, trial: FrozenTrial) -> list[float]:
-        reported = sorted(trial.intermediate_values.items())
-        return [score for step, score in reported if step >= self._first_fold_step]
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))

@@ -6,30 +6,35 @@ The loop owns the study and never trains; jobs go to an executor whose workers r
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fdsearch.errors import ConfigError, Fault, FdsearchError, ResourceError
-from fdsearch.execution.events import Executor, Finished, Reported
+from fdsearch.errors import ConfigError, Interrupted, ResourceError
+from fdsearch.execution.events import Busy, Executor, Finished, Reported
+from fdsearch.execution.failures import machine_error
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
 from fdsearch.search.attempt import Attempt
+from fdsearch.search.endings import Endings
 from fdsearch.search.leases import this_parent
 from fdsearch.search.ledger import Ledger
 from fdsearch.search.pruning import loses_between_folds, make_pruner
 from fdsearch.search.sampling import make_sampler
+from fdsearch.search.scores import Scores
 from fdsearch.search.spool import Spool
 from fdsearch.search.task import SearchTask
-from fdsearch.training.job import CurveRow, Result
+from fdsearch.training.job import OF_THE_MACHINE, CurveRow, Result
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
 _POLL_S = 0.2
+_STARTS = 20
+"""So many trials are begun at most before the running ones are heard again."""
+_STARTING_S = 1.0
 
 
 class SearchLoop:
@@ -71,17 +76,21 @@ class SearchLoop:
         self.should_stop = should_stop
         self.on_change = on_change
         self.running: dict[str, Attempt] = {}
+        self._pending: list[Attempt] = []  # between two folds, and others took the memory that their worker needs
         self.ledger = Ledger(
             study,
             Spool(task.spool),
             this_parent(),
             shared=shared,
-            first_fold_step=task.horizon,
+            scores=Scores(len(task.folds), task.horizon),
+            of_grid=task.search.sampler == "grid",
             say=progress.say,
         )
+        self._endings = Endings(study, self.ledger, progress.say)
         self._stopping = False
-        self._full: str | None = None
-        self._began = (time.monotonic(), 0)
+        self._more = False
+        self._error: ResourceError | None = None
+        self.began = (time.monotonic(), 0)
         study.pruner = make_pruner(task.search, task.horizon + len(task.folds))
         study.sampler = make_sampler(task.search)
 
@@ -91,65 +100,65 @@ class SearchLoop:
         Raises
         ------
         ResourceError
-            If more trials fail of their own than max(5, n_trials), or the disk is full.
+            If more trials fail of their own than max(5, n_trials), or the machine fails: its disk is full, for example.
         """
         self.ledger.open()
         self.task.sweep(self.study)
-        self._began = (time.monotonic(), self.ledger.n_finished)
+        self.began = (time.monotonic(), self.ledger.n_finished)
         try:
             while self._goes_on():
-                for event in self.executor.events(_POLL_S):
+                for event in self.executor.events(0.0 if self._more else _POLL_S):
                     if isinstance(event, Reported):
                         self._reported(event)
                     elif isinstance(event, Finished):
                         self._finished(event.result)
-        except (ResourceError, OSError):
-            self._give_back()
+        except Interrupted:
+            raise
+        except Exception:
+            self.ledger.give_back("the search ended")
             raise
         finally:
             self.ledger.close()
-        if self._full is not None:
-            fix = "free space there; the same command then goes on where it stopped"
-            raise ResourceError("the disk is full", [Fault("a worker", self._full, "room for what it writes", fix)])
+        if self._error is not None:
+            raise self._error
 
     def _goes_on(self) -> bool:
         """Start what may be started; False when nothing runs and nothing is to be waited for."""
         self._check_time()
         self.ledger.tick()
-        while self.executor.free and self._may_start():
-            self._start()
-            self._check_time()  # copies and bad configurations take no worker, and there may be thousands
+        pending, self._pending = self._pending, []
+        for attempt in pending:
+            self._next_fold(attempt)
+        self._more = not self._pending and self._start_some()
         self.on_change(self)
-        if self.running:
+        if self.running or self._pending or self._more:
             return True
-        if self._stopping or self._exhausted or self.ledger.n_finished >= self.task.search.n_trials:
+        if self._stopping or self.ledger.n_finished >= self.task.search.n_trials:
+            return False
+        if not (self.ledger.counts["RUNNING"] or self._may_start()):  # a grid is exhausted
             return False
         # Another parent trains the last trials (they may come back), or no device has room for a worker.
         time.sleep(_POLL_S)
         return True
 
-    def _give_back(self) -> None:
-        """The search ends for no fault of what runs; where the database is at fault too, the next start finds it."""
-        from optuna.exceptions import StorageInternalError
+    def _start_some(self) -> bool:
+        """Start what may be started; True if that was broken off for events and other parents.
 
-        with contextlib.suppress(StorageInternalError, FdsearchError):
-            self.ledger.give_back("the search ended")
-
-    @property
-    def left(self) -> float | None:
-        """Seconds the remaining trials will take at the rate so far; None before the first one has ended."""
-        began, before = self._began
-        done = self.ledger.n_finished - before
-        missing = max(0, self.task.search.n_trials - self.ledger.n_finished)
-        return missing * (time.monotonic() - began) / done if done else None
-
-    @property
-    def _exhausted(self) -> bool:
-        """Whether a grid has no point left, in the queue neither."""
-        return bool(getattr(self.study.sampler, "exhausted", False)) and not self.ledger.n_waiting
+        Copies and bad configurations take no worker, and there may be thousands.
+        """
+        until = time.monotonic() + _STARTING_S
+        for _ in range(_STARTS):
+            if not (self.executor.free and self._may_start()):
+                return False
+            self._start()
+            self._check_time()
+            self.ledger.tick()
+            if time.monotonic() > until:
+                break
+        return True
 
     def _may_start(self) -> bool:
-        return not self._stopping and not self._exhausted and self.ledger.n_taken < self.task.search.n_trials
+        return not self._stopping and self.ledger.may_take(self.task.search.n_trials)
 
     def _check_time(self) -> None:
         over = self.deadline is not None and time.monotonic() > self.deadline
@@ -160,6 +169,9 @@ class SearchLoop:
         self._stopping = True
         for job_id in self.running:
             self.executor.stop(job_id)
+        for attempt in self._pending:
+            self._stopped(attempt)
+        self._pending = []
 
     def _start(self) -> None:
         from optuna.exceptions import UpdateFinishedTrialError
@@ -173,14 +185,18 @@ class SearchLoop:
                 self.ledger.read()
 
     def _begin(self, trial: Trial) -> None:
+        params = None
         try:
-            config = TrialConfig.from_params(self.task.space.sample(trial))
+            params = self.task.space.sample(trial)
+            config = TrialConfig.from_params(params)
         except (ConfigError, ValueError) as error:
+            if params is not None:
+                trial.set_user_attr(names.DRAWN, True)
             self.ledger.failed(trial.number, "configuration", str(error))
             self.ledger.check_failures(self.task.search.n_trials)
             return
         trial.set_user_attr(names.CONFIG, json.dumps(config.to_json()))
-        twin = self.ledger.twin(trial.params)
+        twin = self.ledger.scores.twin(trial.params)
         if twin is not None:
             self.ledger.complete(trial.number, twin[1], trial.params, [], {names.COPY_OF: twin[0]})
             self.progress.say(f"trial {trial.number} repeats trial {twin[0]}: {twin[1]:.4f}")
@@ -194,11 +210,15 @@ class SearchLoop:
 
     def _next_fold(self, attempt: Attempt) -> None:
         if attempt.finished:
-            self._complete(attempt)
+            self._endings.complete(attempt)
             return
         job = self.task.fold_job(attempt)
         self.running[job.id] = attempt
-        self.executor.submit(job)
+        try:
+            self.executor.submit(job)
+        except Busy:
+            del self.running[job.id]
+            self._pending.append(attempt)
 
     def _reported(self, event: Reported) -> None:
         attempt = self.running[event.job_id]
@@ -231,27 +251,28 @@ class SearchLoop:
     def _finished(self, result: Result) -> None:
         attempt = self.running.pop(result.id)
         if attempt.disowned:
-            self._drop(attempt)
+            self._endings.drop(attempt)
         elif result.failure == "timeout" and self._stopping:  # it did not end within the grace of our own stop
             self._stopped(attempt)
-        elif result.failure == "disk_full":
-            self._disk_full(attempt, result)
+        elif result.failure in OF_THE_MACHINE:
+            self._machine_failed(attempt, result)
         elif result.status == "failed":
-            self._failed(attempt, result)
+            if self._endings.fail(attempt, result):
+                self.ledger.check_failures(self.task.search.n_trials)
         elif result.status == "stopped":
             self._stopped(attempt)
         else:
             attempt.finish_fold(result)
             if not self._owned(attempt, lambda: self._fold_done(attempt)):
-                self._drop(attempt)
+                self._endings.drop(attempt)
 
     def _fold_done(self, attempt: Attempt) -> bool:
         score = attempt.path[-1]
         attempt.trial.report(score, step=self.task.horizon + attempt.fold - 1)
         if attempt.finished or not self._stopping:
             loses = not attempt.enqueued and not attempt.finished
-            if loses and loses_between_folds(self.task.search, attempt.path, self.ledger.paths):
-                self._prune(attempt, f"after fold {attempt.fold} of {len(attempt.folds)} at {score:.4f}")
+            if loses and loses_between_folds(self.task.search, attempt.path, self.ledger.scores.paths):
+                self._endings.prune(attempt, f"after fold {attempt.fold} of {len(attempt.folds)} at {score:.4f}")
             else:
                 self._next_fold(attempt)
         else:
@@ -260,40 +281,15 @@ class SearchLoop:
 
     def _stopped(self, attempt: Attempt) -> None:
         if not self._stopping:
-            self._prune(attempt, f"in epoch {attempt.n_epochs} of its first fold")
-        elif self.should_stop() or self._full is not None:
-            why = "stopped by a person" if self._full is None else "the disk was full"
+            self._endings.prune(attempt, f"in epoch {attempt.n_epochs} of its first fold")
+        elif self.should_stop() or self._error is not None:
+            why = "stopped by a person" if self._error is None else self._error.message
             self.ledger.interrupted(attempt.number, why)
         else:
-            self._prune(attempt, "because the search's time is up")
+            self._endings.prune(attempt, "because the search's time is up")
 
-    def _disk_full(self, attempt: Attempt, result: Result) -> None:
-        """A full disk is no trial's fault: nothing is lost, and nothing more is started."""
-        self._full = result.last_words
-        self.ledger.interrupted(attempt.number, "the disk was full")
+    def _machine_failed(self, attempt: Attempt, result: Result) -> None:
+        """That is no trial's fault: nothing is lost, and nothing more is started."""
+        self._error = self._error or machine_error(result)
+        self.ledger.interrupted(attempt.number, self._error.message)
         self._stop()
-
-    def _failed(self, attempt: Attempt, result: Result) -> None:
-        failure = result.failure or "exception"
-        if self.ledger.failed(attempt.number, failure, result.message):
-            self.progress.say(f"trial {attempt.number} was lost with its process ({failure}); queued again")
-            return
-        attempt.end()
-        self.progress.say(f"trial {attempt.number} failed ({failure}): {result.last_words}")
-        self.ledger.check_failures(self.task.search.n_trials)
-
-    def _prune(self, attempt: Attempt, why: str) -> None:
-        self.ledger.pruned(attempt.number, attempt.attributes())
-        attempt.end()
-        self.progress.say(f"trial {attempt.number} pruned {why} ({attempt.described})")
-
-    def _complete(self, attempt: Attempt) -> None:
-        score = attempt.path[-1]
-        self.ledger.complete(attempt.number, score, attempt.trial.params, attempt.path, attempt.attributes())
-        attempt.end()
-        self.progress.say(f"trial {attempt.number}: macro F1 {score:.4f} ({attempt.described})")
-
-    def _drop(self, attempt: Attempt) -> None:
-        self.progress.say(f"the result of trial {attempt.number} was dropped: somebody else had ended the trial")
-        attempt.end()
-        self.ledger.read()

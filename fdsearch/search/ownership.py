@@ -10,10 +10,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from fdsearch.errors import ConflictError, Fault
 from fdsearch.files import disk_errors
+from fdsearch.search.leases import Parent, this_parent
 
 
 @contextmanager
@@ -35,20 +37,20 @@ def own_study(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(handle, 4096).decode(errors="replace") or "another process"
+            held = os.read(handle, 4096).decode(errors="replace") or "another process"
             fix = "wait for it, or `fdsearch stop` it; a second parent on a shared database needs a --root of its own"
-            fault = Fault(str(path), f"held by {holder}", "a free lock", fix)
+            fault = Fault(str(path), f"held by {held}", "a free lock", fix)
             raise ConflictError("another fdsearch is working on this study", [fault]) from None
         with disk_errors(path, "the lock of a run"):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
+            os.pwrite(handle, json.dumps(asdict(this_parent())).encode(), 0)
         yield
     finally:
         os.close(handle)
 
 
-def holder(folder: Path) -> int | None:
-    """The process id that holds a run folder's lock, or None if it is free."""
+def holder(folder: Path) -> Parent | None:
+    """The process that holds a run folder's lock, or None if it is free."""
     try:
         handle = os.open(folder / "lock", os.O_RDWR)
     except OSError:
@@ -58,6 +60,13 @@ def holder(folder: Path) -> int | None:
         return None
     except BlockingIOError:
         content = os.read(handle, 4096)
-        return int(json.loads(content)["pid"]) if content else None
+        return _parent(content) if content else None
     finally:
         os.close(handle)
+
+
+def _parent(content: bytes) -> Parent:
+    try:
+        return Parent(**json.loads(content))
+    except (ValueError, TypeError):  # of another version of fdsearch: nobody we could reach
+        return Parent("another machine", "", "", 0, "")

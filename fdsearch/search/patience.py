@@ -46,6 +46,8 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._given_up = seconds, False
+        self.should_stop: Callable[[], bool] = lambda: False
+        """Asked between two tries; True gives the server up."""
 
     def __call__(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """The call, tried again while the server is away."""
@@ -66,7 +68,7 @@ class Patience:
         return again
 
     def _is_over(self, last: float) -> bool:
-        self._given_up = self._given_up or time.monotonic() > last
+        self._given_up = self._given_up or time.monotonic() > last or self.should_stop()
         return self._given_up
 
 

@@ -7,6 +7,7 @@ lets one of them fail it, and of two equal retries the later one is dropped when
 from __future__ import annotations
 
 from collections import Counter
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from fdsearch.search import study as names
@@ -22,12 +23,23 @@ INTERRUPTED = "interrupted"
 DUPLICATE = "duplicate"
 
 
-def give_up(study: Study, trial: FrozenTrial, failure: str, message: str, *, again: bool, counts: bool = True) -> bool:
-    """End a running trial as failed, and queue its parameters again if wanted; return whether they are queued.
+class Queued(IntEnum):
+    """Whether a trial's parameters are queued again; true if they are."""
+
+    NO = 0
+    BEFORE = 1
+    """By somebody who was killed, or by another parent a moment ago."""
+    NOW = 2
+
+
+def give_up(
+    study: Study, trial: FrozenTrial, failure: str, message: str, *, again: bool, counts: bool = True
+) -> Queued:
+    """End a running trial as failed, and queue its parameters again if wanted.
 
     The queue comes first: a kill between the two leaves the trial running, and the next parent finds it queued already.
     """
-    queued = again and requeue(study, trial, counts=counts)
+    queued = requeue(study, trial, counts=counts) if again else Queued.NO
     mark_failed(study, trial, failure, message)
     return queued
 
@@ -46,7 +58,7 @@ def mark_failed(study: Study, trial: FrozenTrial, failure: str, message: str) ->
         return
 
 
-def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
+def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> Queued:
     """Queue a lost trial's parameters again, unless it has been tried often enough.
 
     `counts` is False where nothing went wrong: a person stopped the run.
@@ -54,16 +66,16 @@ def requeue(study: Study, trial: FrozenTrial, *, counts: bool = True) -> bool:
     # A trial that was killed while it drew has only a part of its parameters; the rest stands in what was queued.
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     if _is_queued(study, trial):
-        return True
+        return Queued.BEFORE
     attempt = int(trial.user_attrs.get(names.ATTEMPT, 1)) + counts
     if not params or attempt > MAX_ATTEMPTS:
-        return False
+        return Queued.NO
     attributes = {names.RETRY_OF: original(trial), names.ATTEMPT: attempt}
     if names.RECIPE in trial.user_attrs:
         attributes[names.RECIPE] = trial.user_attrs[names.RECIPE]
     before = trial.user_attrs.get(names.CONTINUES, [])
     study.enqueue_trial(dict(params), user_attrs={**attributes, names.CONTINUES: [trial.number, *before]})
-    return True
+    return Queued.NOW
 
 
 def original(trial: FrozenTrial) -> int:
@@ -86,8 +98,8 @@ def is_duplicate(study: Study, number: int) -> bool:
         if other.state.name in ("COMPLETE", "PRUNED") and names.LESSON_OF not in other.user_attrs:
             return True
         same = (original(other), other.user_attrs.get(names.ATTEMPT, 1)) == pair
-        # What it continues may be the same attempt, if a person had stopped that one.
-        rival = other.number not in earlier and other.user_attrs.get(names.FAILURE) != DUPLICATE
+        # One that was interrupted made no attempt. What this one continues may run still, until it is failed.
+        rival = other.number not in earlier and other.user_attrs.get(names.FAILURE) not in (DUPLICATE, INTERRUPTED)
         if same and rival and other.number < number:
             return True
     return False
@@ -95,10 +107,20 @@ def is_duplicate(study: Study, number: int) -> bool:
 
 def _is_queued(study: Study, trial: FrozenTrial) -> bool:
     """Whether what continues a trial is in the queue: whoever put it there was killed before it failed the trial."""
+    return any(numbers[:1] == [trial.number] for numbers in _continued(study))
+
+
+def is_continued(study: Study, number: int) -> bool:
+    """Whether a queued retry may take over a trial's files."""
+    return any(number in numbers for numbers in _continued(study))
+
+
+def _continued(study: Study) -> list[list[int]]:
+    """What each queued trial continues, latest first."""
     from optuna.trial import TrialState
 
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return any(other.user_attrs.get(names.CONTINUES, [])[:1] == [trial.number] for other in waiting)
+    return [trial.user_attrs.get(names.CONTINUES, []) for trial in waiting]
 
 
 def teach_device_memory(study: Study, trial: FrozenTrial) -> None:

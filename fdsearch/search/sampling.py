@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fdsearch.config import SearchSpec
 from fdsearch.errors import ConfigError, Fault
+from fdsearch.search.grid import grid_sampler
 from fdsearch.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial
 
 _START_UP_TRIALS = 8
 
@@ -31,11 +31,6 @@ def make_sampler(search: SearchSpec) -> BaseSampler:
 
     class Numbered(BaseSampler):
         """Passes everything on to a sampler of the trial's own."""
-
-        counts_points = search.sampler == "grid"
-        """Whether it wants to hear of every end."""
-        exhausted = False
-        """Whether a grid has no point left."""
 
         def before_trial(self, study: Study, trial: FrozenTrial) -> None:
             self._inner = _of_trial(search, trial.number)
@@ -54,14 +49,6 @@ def make_sampler(search: SearchSpec) -> BaseSampler:
         ) -> Any:
             return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
-        def after_trial(
-            self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-        ) -> None:
-            try:
-                _of_trial(search, trial.number).after_trial(study, trial, state, values)
-            except RuntimeError:  # an exhausted grid calls `Study.stop`, which ask-and-tell refuses
-                self.exhausted = True
-
     return Numbered()
 
 
@@ -73,7 +60,7 @@ def _of_trial(search: SearchSpec, number: int) -> BaseSampler:
     if search.sampler == "random":
         return samplers.RandomSampler(seed=seed)
     if search.sampler == "grid":
-        return samplers.BruteForceSampler(seed=seed)
+        return grid_sampler(seed)
     with warnings.catch_warnings():
         # `group` keeps the parameters of one branch of a conditional space together; Optuna calls it experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

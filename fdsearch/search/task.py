@@ -88,8 +88,10 @@ class SearchTask:
         """Remove the checkpoints of trials that nobody continues: a kill came between a trial's end and the removal."""
         from optuna.trial import TrialState
 
-        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        continued = {self.folder(int(n)) for trial in waiting for n in trial.user_attrs.get(names.CONTINUES, [])}
+        # One that runs may be this machine's from before a restart, which the leases tell only after a minute.
+        open_trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+        numbers = {n for trial in open_trials for n in (trial.number, *trial.user_attrs.get(names.CONTINUES, []))}
+        continued = {self.folder(int(number)) for number in numbers}
         for checkpoint in self.trials.glob(f"*/{CHECKPOINT}"):
             if checkpoint.parent not in continued:
                 checkpoint.unlink()

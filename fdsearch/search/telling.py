@@ -40,6 +40,8 @@ def tell(study: Study, entry: Entry, *, shared: bool, certain: bool) -> bool:
             return False
         if trial.state.is_finished():
             return trial.state.name == entry.state
+        if trial.state is not TrialState.RUNNING:  # it waits, in a database that was made anew
+            return False
         if shared and not (is_of(trial, entry.parent) and _is_needed(study, trial)):
             return False
     try:
@@ -68,8 +70,6 @@ def _end(study: Study, number: int, state: TrialState, values: list[float] | Non
     """What `Study.tell` does, without reading the trial twice, and without a score for what was pruned."""
     study._storage.set_trial_state_values(trial_id(study, number), state, values)
     study._thread_local.cached_all_trials = None
-    if getattr(study.sampler, "counts_points", False):
-        study.sampler.after_trial(study, find(study, number), state, values)
 
 
 def _is_needed(study: Study, trial: FrozenTrial) -> bool:

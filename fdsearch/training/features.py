@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.files import digest_json, sync_folder
 from fdsearch.layers import FEATURES
+from fdsearch.training import life
 
 Halves = NDArray[np.float16]
 Shape = tuple[int, ...]
@@ -31,6 +33,8 @@ MAX_PICTURE_BYTES = 512 * 1024
 MAX_FILE_BYTES = 4 * 10**9
 _LARGEST = float(np.finfo(np.float16).max)
 _FORMAT = 1
+_LOCK_POLL_S = 0.2
+"""Seconds between two looks at whether the lock is free."""
 
 
 def affordable(shape: Shape, n_pictures: int) -> bool:
@@ -90,6 +94,8 @@ class PrefixCache:
         ------
         ResourceError
             If the disk is full.
+        life.Stopped
+            If the job is asked to end meanwhile.
         """
         found = {layer: self._open(layer, shape) for layer, shape in shapes.items()}
         if any(array is None for array in found.values()):
@@ -141,6 +147,7 @@ class PrefixCache:
             header = {"descr": "<f2", "fortran_order": False, "shape": (self._n_pictures, *shapes[layer])}
             np.lib.format.write_array_header_1_0(stream, header)
         for batch in batches:
+            life.sign_or_stop()
             for layer, stream in streams.items():
                 stream.write(np.clip(batch[layer], -_LARGEST, _LARGEST).astype("<f2").tobytes())
         for stream in streams.values():
@@ -152,5 +159,16 @@ class PrefixCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{digest_json(self._identity)[:40]}.lock"
         with path.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            # Not waited for in the kernel: who waits for another worker's pass is alive, and says so.
+            while not _locked(stream):
+                life.sign_or_stop()
+                time.sleep(_LOCK_POLL_S)
             yield
+
+
+def _locked(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -31,6 +31,9 @@ Report = Callable[[int, CurveRow], bool]
 """Called after each epoch with (epoch, row); False asks the trainer to stop now."""
 
 
+OF_THE_MACHINE = frozenset({"disk_full", "no_device"})
+"""Failures that the next job would meet as well: they end the study's work, and no trial or candidate pays for them."""
+
 LOST = frozenset({"signal", "lost", "host_memory", "timeout"})
 """Failures of a process, not of what it trained: the job is worth another try."""
 
@@ -148,8 +151,8 @@ class Result:
         Class shares as the loss weighed them; calibration undoes the shift.
     seconds : float
         Those that led to a continued checkpoint included.
-    failure : {None, "exception", "non_finite", "host_memory", "device_memory", "disk_full", "signal", "lost",
-        "timeout"}
+    failure : {None, "exception", "non_finite", "host_memory", "device_memory", "disk_full", "no_device", "signal",
+        "lost", "timeout"}
     message : str
         The error in words; the worker's traceback for an exception.
     """

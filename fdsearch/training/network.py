@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
 from fdsearch.layers import LOGITS
+from fdsearch.training import life
 from fdsearch.training.features import Shape
 from fdsearch.training.probe import Head
 from fdsearch.training.steps import Forward, TrainStep, make_forward
@@ -163,7 +164,10 @@ class Network:
         if start not in self._forwards:
             self._forwards[start] = make_forward(model)
         forward = self._forwards[start]
-        parts = [forward(np.asarray(array[chunk])) for chunk in _chunks(rows, array.shape[1:])]
+        parts = []
+        for chunk in _chunks(rows, array.shape[1:]):
+            life.sign()
+            parts.append(forward(np.asarray(array[chunk])))
         return np.concatenate(parts) if parts else np.empty((0, self.n_classes), np.float32)
 
     def activations(self, pictures: NDArray[np.uint8], cuts: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.layers import FEATURES, PREPROCESSING
+from fdsearch.training import life
 from fdsearch.training.batches import Floats, epoch_batches
 from fdsearch.training.features import Compute, Halves, PrefixCache, Shape, affordable
 from fdsearch.training.job import Ints, Refit
@@ -106,7 +107,10 @@ def feeds(network: Network, config: TrialConfig, pictures: NDArray[np.uint8], ca
 
 
 def _in_memory(shapes: Mapping[str, Shape], compute: Compute) -> dict[str, Halves]:
-    parts = list(compute(list(shapes))) if shapes else []
+    parts = []
+    for part in compute(list(shapes)) if shapes else ():
+        life.sign_or_stop()
+        parts.append(part)
     return {cut: np.concatenate([part[cut] for part in parts]).astype(np.float16) for cut in shapes}
 
 
@@ -166,9 +170,10 @@ def train_epoch(
     batches = epoch_batches(rows, batch_size, seed, epoch)
     augmentation_seeds = np.random.default_rng([seed, 2, epoch]).integers(0, 2**31 - 1, len(batches))
     rates = [rate(number / len(batches)) for number in range(len(batches))]
-    sums = [
-        step(feed.array[batch], labels[batch], weights[labels[batch]], rates[number], int(augmentation_seeds[number]))
-        for number, batch in enumerate(batches)
-    ]
+    sums = []
+    for number, batch in enumerate(batches):
+        life.sign()  # asked to end, it still ends the epoch: the next report hears it and can keep a checkpoint
+        targets = labels[batch], weights[labels[batch]]
+        sums.append(step(feed.array[batch], *targets, rates[number], int(augmentation_seeds[number])))
     loss = math.fsum(float(loss) for loss, _ in sums) / len(rows)
     return EpochFigures(loss, sum(float(hits) for _, hits in sums) / len(rows), float(np.mean(rates)))

@@ -61,7 +61,9 @@ def _run(arguments: argparse.Namespace, seed: int, server: PostgresServer | None
     found = check_points(trials, points(arguments.trials), most)
     found.faults += parents.faults
     found.expect(orphans == 0, f"{orphans} processes stayed behind")
+    found.expect(kills > 0, "nothing was killed")
     registry = check_files(parents.shared, found)
+    found.expect(registry.get("versions", 0) > 0, "no version was registered")
     if not shared:
         check_sqlite(Path(storage), found)
     _tidy(folder, found)
@@ -95,7 +97,9 @@ def _kill_at_random(arguments: argparse.Namespace, seed: int, parents: Parents) 
             time.sleep(rng.uniform(0.0, 0.5))  # anywhere in a trial, or in a parent's start
             if victims := parents.victims():
                 victim = rng.choice(victims)
-                parents_killed += parents.kill(victim)
+                if (was_parent := parents.kill(victim)) is None:
+                    continue
+                parents_killed += was_parent
                 kills += 1
                 due = len(calls(parents.shared)) / N_FOLDS + rng.expovariate(1 / arguments.every)
         time.sleep(0.02)

@@ -82,11 +82,14 @@ class Parents:
         parents = [psutil.Process(process.pid) for process in self._processes if process and process.poll() is None]
         return [process for parent in parents for process in (parent, *_workers(parent))]
 
-    def kill(self, victim: psutil.Process) -> bool:
-        """SIGKILL a process and tell whether it is a parent, whose workers must then end by themselves."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self._left += [(worker, time.monotonic() + END_S) for worker in _workers(victim)]
+    def kill(self, victim: psutil.Process) -> bool | None:
+        """SIGKILL a process and tell whether it is a parent, whose workers must then end; None if it had ended."""
+        try:
+            left = [(worker, time.monotonic() + END_S) for worker in _workers(victim)]
             victim.kill()
+        except psutil.NoSuchProcess:
+            return None
+        self._left += left
         return victim.pid in [process.pid for process in self._processes if process is not None]
 
     def left_behind(self) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from fdsearch.errors import ResourceError
+from fdsearch.training import life
+from fdsearch.training.features import PrefixCache
 from fdsearch.training.job import Job, Report, Result
 
 
@@ -83,6 +85,41 @@ def silent(job: Job, report: Report) -> Result:
         job.save_to.with_suffix(f".{os.getpid()}").touch()
     time.sleep(600)
     raise AssertionError("unreachable")
+
+
+def slow_but_alive(job: Job, report: Report) -> Result:
+    """Be silent for long, with signs of life."""
+    life.EVERY_S = 0.1
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        life.sign()
+        time.sleep(0.02)
+    return train(job, report)
+
+
+def alive_until_stuck(job: Job, report: Report) -> Result:
+    """Give signs for a while and then none."""
+    life.EVERY_S = 0.1
+    for _ in range(20):
+        life.sign()
+        time.sleep(0.02)
+    return silent(job, report)
+
+
+def store_activations(job: Job, report: Report) -> Result:
+    """A prefix pass of a minute; `save_to` tells that it began, or that the lock is waited for."""
+    life.EVERY_S = 0.1
+    cache = PrefixCache(job.prefix_cache, {}, "avg", 600)
+
+    def compute(layers: Any) -> Any:
+        for _ in range(600):
+            time.sleep(0.1)
+            yield {"features": np.zeros((1, 4), np.float32)}
+
+    assert job.save_to
+    job.save_to.touch()
+    cache.activations({"features": (4,)}, compute)
+    return train(job, report)
 
 
 def deaf_to_signals(job: Job, report: Report) -> Result:

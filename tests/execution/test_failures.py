@@ -24,6 +24,11 @@ from fdsearch.files import disk_errors
         (RuntimeError("RESOURCE_EXHAUSTED: a/b.keras; No space left on device"), "disk_full"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate on GPU_0_bfc"), "device_memory"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), "host_memory"),
+        (RuntimeError("Dst tensor is not initialized. [Op:Cast]"), "device_memory"),
+        (RuntimeError("Failed to create cuDNN handle: CUDNN_STATUS_ALLOC_FAILED"), "device_memory"),
+        (RuntimeError("failed to create cublas handle: CUBLAS_STATUS_ALLOC_FAILED"), "device_memory"),
+        (RuntimeError("No algorithm worked!  Error messages: RESOURCE_EXHAUSTED: Out of memory"), "device_memory"),
+        (RuntimeError("No algorithm worked!"), "exception"),
         (RuntimeError("something about device:GPU:0"), "exception"),
     ],
 )

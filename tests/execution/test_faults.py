@@ -222,7 +222,7 @@ def test_a_worker_that_falls_silent_is_killed_and_replaced(make_supervisor, make
     supervisor.answer("a", True)
     (finished,) = supervisor.events(30)
     assert (finished.result.failure, finished.result.curve) == ("timeout", (reported.row,))
-    assert "said nothing for 1.5 s" in finished.result.message
+    assert "no sign of life for 1.5 s" in finished.result.message
     assert not alive(reported.row["pid"])
     assert supervisor.run_all([make_job("b")])["b"].message != f"pid {reported.row['pid']}"
 
@@ -230,6 +230,43 @@ def test_a_worker_that_falls_silent_is_killed_and_replaced(make_supervisor, make
 def test_each_word_of_a_job_ends_its_silence(make_supervisor, make_job):
     results = make_supervisor(silence=2).run_all([make_job("a", epochs=8)], lambda event: not time.sleep(0.4))
     assert results["a"].status == "done"
+
+
+def test_a_sign_of_life_ends_the_silence_as_well(make_supervisor, make_job):
+    results = make_supervisor(silence=2).run_all([make_job("a", "slow_but_alive", epochs=2)])
+    assert (results["a"].status, len(results["a"].curve)) == ("done", 2)
+
+
+def test_signs_that_end_are_a_silence(make_supervisor, make_job):
+    result = make_supervisor(silence=1.5).run_all([make_job("a", "alive_until_stuck")])["a"]
+    assert (result.failure, "no sign of life" in result.message) == ("timeout", True)
+
+
+def test_a_prefix_pass_is_alive_and_so_is_who_waits_for_it(make_supervisor, make_job, tmp_path):
+    supervisor = make_supervisor(2, silence=2)
+    for name in "ab":
+        supervisor.submit(make_job(name, "store_activations", save_to=tmp_path / name))
+    wait_until(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
+    assert supervisor.events(4) == []  # twice the silence
+    for name in "ab":
+        supervisor.stop(name)
+    results = {}
+    while len(results) < 2:
+        results |= {event.result.id: event.result for event in supervisor.events(30)}
+    assert {result.status for result in results.values()} == {"stopped"}  # neither came to a report, neither was killed
+    assert [path.suffix for path in (tmp_path / "prefix").iterdir()] == [".lock"]
+    again = supervisor.run_all([make_job("c", epochs=3), make_job("d", epochs=3)])
+    assert [len(result.curve) for result in again.values()] == [3, 3]  # a no that came late is not theirs
+
+
+def test_a_no_that_crosses_the_result_is_not_the_next_jobs(make_supervisor, make_job):
+    supervisor = make_supervisor()
+    for number in range(10):
+        supervisor.submit(make_job(str(number), epochs=0))
+        supervisor.stop(str(number))
+        (event,) = supervisor.events(30)
+        assert event.result.status == "done"
+    assert len(supervisor.run_all([make_job("a", epochs=3)])["a"].curve) == 3
 
 
 def test_a_lost_job_is_run_again(make_supervisor, make_job):

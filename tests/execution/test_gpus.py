@@ -12,10 +12,12 @@ import pytest
 
 from fdsearch.errors import ConfigError
 from fdsearch.execution import gpus, pool, room
+from fdsearch.execution.events import Busy, Finished, Reported
 from fdsearch.execution.gpus import ask_driver, chosen_gpus, visible_gpus
+from fdsearch.execution.machine import Machine, open_executor
 from fdsearch.execution.slots import DEVICE_MEMORY
 
-ASKED = "--query-gpu=index,uuid,memory.total,memory.free --format=csv,noheader,nounits"
+ASKED = "--query-gpu=index,uuid,memory.total,memory.free,name --format=csv,noheader,nounits"
 
 
 class Driver:
@@ -25,14 +27,16 @@ class Driver:
         self.answer = folder / "answer.csv"
         self.questions = folder / "questions.txt"
         command = folder / "nvidia-smi"
-        command.write_text(f'#!/bin/sh\necho "$*" >> "{self.questions}"\nexec /bin/cat "{self.answer}"\n')
+        self.status = folder / "status"
+        self.status.write_text("exit 0\n")
+        command.write_text(f'#!/bin/sh\necho "$*" >> "{self.questions}"\n/bin/cat "{self.answer}"\n. "{self.status}"\n')
         command.chmod(0o755)
 
-    def says(self, *free: int, total: int = 10_000) -> None:
+    def says(self, *free: int, total: int = 10_000, models: str = "XXX") -> None:
         """So many MiB are free on each GPU."""
         rows = [
-            f"{index}, GPU-{letter}{index}, {total}, {mb}"
-            for index, (letter, mb) in enumerate(zip("abc", free, strict=False))
+            f"{index}, GPU-{letter}{index}, {total}, {mb}, {model}"
+            for index, (letter, mb, model) in enumerate(zip("abc", free, models, strict=False))
         ]
         self.answer.write_text("\n".join(rows) + "\n")
 
@@ -57,19 +61,64 @@ def names(found) -> list[str]:
 
 
 def test_the_driver_is_asked_for_all(driver):
-    assert ask_driver() == [gpus.Gpu("0", "GPU-a0", 10_000, 9_000), gpus.Gpu("1", "GPU-b1", 10_000, 5_000)]
+    assert ask_driver() == [gpus.Gpu("0", "GPU-a0", 10_000, 9_000, "X"), gpus.Gpu("1", "GPU-b1", 10_000, 5_000, "X")]
     assert driver.questions.read_text().strip() == ASKED
 
 
-@pytest.mark.parametrize("answer", ["", "No devices were found\n", "0, GPU-a, 16, 2, 7\n"])
+@pytest.mark.parametrize("answer", ["", "No devices were found\n", "0, GPU-a, 16, 2, X, 7\n"])
 def test_answers_that_name_no_gpu(driver, answer):
     driver.answer.write_text(answer)
     assert not ask_driver()
 
 
 def test_memory_that_the_driver_does_not_know(driver):
-    driver.answer.write_text("0, GPU-a, [N/A], [N/A]\n")
-    assert ask_driver() == [gpus.Gpu("0", "GPU-a", None, None)]
+    driver.answer.write_text("0, GPU-a, [N/A], [N/A], X\n")
+    assert ask_driver() == [gpus.Gpu("0", "GPU-a", None, None, "X")]
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        "0, GPU-a, [GPU is lost], [GPU is lost], X",
+        "0, GPU-a, 10000, [Unknown Error], X",
+        "Unable to determine the device handle for GPU0: 0000:3B:00.0: Unknown Error",
+    ],
+)
+def test_a_dead_gpu_leaves_the_others(driver, dead):
+    driver.answer.write_text(f"{dead}\n1, GPU-b, 10000, 9500, X\n")
+    driver.status.write_text("exit 15\n")
+    assert ask_driver() == [gpus.Gpu("1", "GPU-b", 10_000, 9_500, "X")]
+    assert names(chosen_gpus(("1",), {})) == ["GPU-b"]
+    with pytest.raises(ConfigError) as caught:
+        chosen_gpus(("0",), {})
+    assert "1 (GPU-b)" in caught.value.faults[0].expected
+
+
+def test_a_driver_that_fails_says_nothing(driver):
+    driver.answer.write_text("")
+    driver.status.write_text("exit 9\n")
+    assert ask_driver() is None
+
+
+@pytest.mark.parametrize(
+    ("models", "environment", "clear"),
+    [
+        ("XY", {"CUDA_VISIBLE_DEVICES": "0"}, False),
+        ("XY", {"CUDA_VISIBLE_DEVICES": "GPU-a,1", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, False),
+        ("XY", {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, True),
+        ("XY", {"CUDA_VISIBLE_DEVICES": "GPU-a"}, True),
+        ("XY", {}, True),
+        ("XX", {"CUDA_VISIBLE_DEVICES": "0"}, True),
+    ],
+)
+def test_indices_must_not_mean_two_gpus(driver, models, environment, clear):
+    driver.says(9_000, 9_000, models=models)
+    if clear:
+        assert names(chosen_gpus(None, environment))[0] == "GPU-a0"
+    else:
+        with pytest.raises(ConfigError, match="CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+            chosen_gpus(None, environment)
+    assert chosen_gpus((), environment) == ()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +203,11 @@ def test_each_worker_sees_its_gpu(driver, make_supervisor, make_job):
         (2, (9_500, 8_900), 1),
         (2, (8_900, 8_900), 0),
         (4, (4_500, 9_000), 3),  # four shares of 4,500
-        (1, (8_900, 9_500), 0),
+        (3, (4_500, 9_000), 3),
+        (3, (0, 9_500), 2),  # no more than its shares, however much is free
+        (1, (9_500, 9_500), 1),
+        (1, (8_900, 9_500), 1),
+        (1, (8_900, 8_900), 0),
     ],
 )
 def test_a_slot_is_taken_only_where_memory_covers_its_share(driver, make_supervisor, n_workers, free, expected):
@@ -168,6 +221,45 @@ def test_a_free_slot_is_taken_before_one_that_waits(driver, make_supervisor, mak
     supervisor.submit(make_job("a", "silent"))
     assert supervisor.place("a") == "gpu 1"
     assert supervisor.free == 0
+
+
+def test_a_worker_is_bound_to_no_gpu(driver, make_supervisor, make_job, tmp_path):
+    driver.says(1_000, 9_500)
+    supervisor = make_supervisor(1, recycle_after=1)
+    supervisor.submit(make_job("a", "environment"))
+    assert (supervisor.place("a"), supervisor.free) == ("gpu 1", 0)
+    (event,) = supervisor.events(30)
+    assert event.result.message.endswith("CUDA_VISIBLE_DEVICES=GPU-b1")
+    driver.says(9_500, 1_000)
+    supervisor.submit(make_job("b", "silent"))
+    assert supervisor.place("b") == "gpu 0"
+    assert "waiting" not in (tmp_path / "log.txt").read_text()  # nobody did
+
+
+def test_workers_spread_over_gpus_that_have_room(driver, make_supervisor, make_job, monkeypatch):
+    monkeypatch.setattr(pool, "SETTLE_S", 0.0)
+    driver.says(9_500, 9_500)
+    supervisor = make_supervisor(4, recycle_after=1)
+    for name in "abcd":
+        supervisor.submit(make_job(name, "silent" if name == "c" else "train"))
+    assert [supervisor.place(name) for name in "abcd"] == ["gpu 0", "gpu 1", "gpu 0", "gpu 1"]
+    ended = 0
+    while ended < 3:
+        for event in supervisor.events(30):
+            ended += isinstance(event, Finished)
+            if isinstance(event, Reported):
+                supervisor.answer(event.job_id, True)
+    supervisor.submit(make_job("e", "silent"))
+    assert [supervisor.place(name) for name in "ce"] == ["gpu 0", "gpu 1"]
+
+
+def test_the_driver_is_not_asked_where_nobody_waits(driver, make_supervisor, make_job, monkeypatch):
+    monkeypatch.setattr(room, "FRESH_S", 0.0)
+    driver.says(9_500, 9_500)
+    supervisor = make_supervisor(1)
+    supervisor.submit(make_job("a", "silent"))
+    asked = driver.asked
+    assert (supervisor.free, supervisor.events(0.1), driver.asked) == (0, [], asked)
 
 
 def test_a_living_workers_share_is_its_own(driver, make_supervisor, make_job):
@@ -232,6 +324,110 @@ def test_a_driver_that_falls_silent_gives_no_slot(driver, make_supervisor, tmp_p
     assert "gpu 1: its driver does not answer" in (tmp_path / "log.txt").read_text()
 
 
+def test_whoever_asked_is_told_of_the_wait(driver, tmp_path, monkeypatch):
+    driver.says(100, 200)
+    told = []
+    with open_executor(Machine(2), tmp_path / "log.txt", say=told.append) as executor:
+        assert [executor.free, executor.free] == [0, 0]
+    need = "a worker needs 9000 MB"
+    assert told == [
+        f"gpu 0: 100 MB of its memory are free, {need}; gpu 1: 200 MB of its memory are free, {need}; waiting for it"
+    ]
+    assert not (tmp_path / "log.txt").exists()
+
+
+def test_no_worker_is_started_where_there_is_no_room(driver, make_supervisor, make_job, monkeypatch):
+    monkeypatch.setattr(room, "FRESH_S", 0.0)
+    monkeypatch.setattr(pool, "PROMISE_S", 0.0)
+    driver.says(9_500)
+    supervisor = make_supervisor(recycle_after=1)
+    assert supervisor.run_all([make_job("a")])["a"].status == "done"
+    driver.says(100)  # taken by somebody else between two folds
+    with pytest.raises(Busy, match="no GPU has memory"):
+        supervisor.submit(make_job("b"))
+    assert (supervisor.free, supervisor.events(0.1)) == (0, [])
+    driver.says(9_500)
+    assert supervisor.free == 1
+    assert supervisor.run_all([make_job("b")])["b"].status == "done"
+
+
+def test_what_free_has_promised_is_kept(driver, make_supervisor, make_job, monkeypatch):
+    monkeypatch.setattr(room, "FRESH_S", 0.05)
+    monkeypatch.setattr(pool, "PROMISE_S", 60.0)
+    driver.says(9_500)
+    supervisor = make_supervisor()
+    assert supervisor.free == 1
+    driver.says(100)
+    time.sleep(0.1)
+    supervisor.submit(make_job("a", "silent"))
+    assert supervisor.place("a") == "gpu 0"
+
+
+def test_a_batch_waits_where_the_promise_fails(driver, make_supervisor, make_job, monkeypatch):
+    driver.says(9_500)
+    supervisor = make_supervisor()
+    refusals = [Busy("gone"), Busy("gone")]
+    submit = supervisor.submit
+
+    def refused_twice(job):
+        if refusals:
+            raise refusals.pop()
+        submit(job)
+
+    monkeypatch.setattr(supervisor, "submit", refused_twice)
+    assert supervisor.run_all([make_job("a")], attempts=1)["a"].status == "done"
+
+
+def test_an_exception_on_a_gpu_ends_its_worker(driver, make_supervisor, make_job):
+    driver.says(9_500)
+    jobs = [
+        make_job("a"),
+        make_job("b", "raise_value_error"),
+        make_job("c"),
+        make_job("d", "not_finite"),
+        make_job("e"),
+    ]
+    results = make_supervisor().run_all(jobs)
+    assert [results[name].failure for name in "bd"] == ["exception", "non_finite"]
+    assert results["a"].message != results["c"].message == results["e"].message
+
+
+def test_memory_that_runs_out_in_a_used_worker_proves_nothing(driver, make_supervisor, make_job):
+    driver.says(9_500)
+    told = []
+    jobs = [make_job("a"), make_job("b", "raise_gpu_exhausted"), make_job("c")]
+    results = make_supervisor().run_all(jobs, attempts=1)
+    assert (results["b"].failure, "since earlier jobs (1)" in results["b"].last_words) == ("lost", True)
+    assert results["a"].message != results["c"].message
+    results = make_supervisor().run_all(jobs, on_result=told.append, attempts=3)
+    assert results["b"].failure == "device_memory"  # in a new worker
+    assert [result.id for result in told] == ["a", "c", "b"]
+
+
+def test_a_job_that_ran_out_of_memory_gets_a_new_worker(driver, make_supervisor, make_job, monkeypatch):
+    """Even where used ones are idle."""
+    monkeypatch.setattr(pool, "SETTLE_S", 0.0)
+    driver.says(9_500, 9_500)
+    supervisor = make_supervisor(2)
+    supervisor.run_all([make_job("a", epochs=2), make_job("b", epochs=2)], on_report=lambda event: True)
+    for expected in ("lost", "device_memory"):
+        supervisor.submit(make_job("c", "raise_gpu_exhausted"))
+        (event,) = supervisor.events(30)
+        assert event.result.failure == expected
+
+
+@pytest.mark.slow
+def test_a_gpu_that_tensorflow_does_not_find_is_no_silent_processor(driver, make_job, tmp_path):
+    """The real trainer's worker where the driver knows a GPU and TensorFlow does not."""
+    driver.says(9_500)
+    with open_executor(Machine(1), tmp_path / "log.txt") as executor:
+        results = executor.run_all([make_job("a"), make_job("b")])
+    for result in results.values():
+        assert (result.status, result.failure) == ("failed", "no_device")
+        for words in ("GPU-a0", "pip install 'fdsearch[gpu]'", '--gpus ""'):
+            assert words in result.last_words
+
+
 def test_memory_of_an_ended_worker_is_looked_at_again(driver, make_supervisor, make_job):
     driver.says(9_500)
     supervisor = make_supervisor(recycle_after=1)
@@ -245,12 +441,17 @@ def test_memory_of_an_ended_worker_is_looked_at_again(driver, make_supervisor, m
 def test_a_worker_takes_its_share_and_no_more():
     """Where there is a GPU: TensorFlow's own word for the limit it runs under."""
     code = (
-        "from fdsearch.execution.worker import _limit_device_memory as limit; limit()\n"
+        "from fdsearch.execution.worker import _open_device; assert _open_device() is None\n"
         "import tensorflow as tf\n"
         "device = tf.config.list_physical_devices('GPU')[0]\n"
         "tf.zeros(1)\n"
         "print([part.memory_limit for part in tf.config.get_logical_device_configuration(device)])"
     )
-    environment = {**os.environ, DEVICE_MEMORY: "1000", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "0",
+        DEVICE_MEMORY: "1000",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "false",
+    }
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert answer.stdout.strip() == "[1000]", answer.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fdsearch.errors import ConfigError
 from fdsearch.execution.gpus import Gpu
 from fdsearch.execution.slots import DEVICE_MEMORY, Slot, deal, memory_limit_mb, threads_per_worker, worker_environment
 
@@ -14,14 +15,22 @@ A, B = Gpu("0", "GPU-a", 20_000, 20_000), Gpu("1", "GPU-b", 40_000, 1_000)
     ("n_workers", "gpus", "expected"),
     [
         (2, [], [("cpu 0", None), ("cpu 1", None)]),
-        (1, [A, B], [("gpu 0", 18_000)]),
+        (1, [A, B], [("gpu 0", 18_000), ("gpu 1", 36_000)]),  # one worker, wherever there is room
+        (2, [A, B], [("gpu 0", 18_000), ("gpu 1", 36_000)]),
         (4, [A], [("gpu 0", 4_500)] * 4),
-        (3, [A, B], [("gpu 0", 9_000), ("gpu 1", 36_000), ("gpu 0", 9_000)]),
-        (2, [Gpu("MIG-1", "MIG-1")], [("gpu MIG-1", None)] * 2),
+        (3, [A, B], [("gpu 0", 9_000), ("gpu 1", 18_000)] * 2),
+        (1, [Gpu("MIG-1", "MIG-1")], [("gpu MIG-1", None)]),
     ],
 )
 def test_gpus_are_dealt_in_turn_and_shared_equally(n_workers, gpus, expected):
     assert [(slot.place, slot.share_mb) for slot in deal(n_workers, gpus)] == expected
+
+
+def test_a_slice_of_a_gpu_is_not_shared():
+    slices = [Gpu("MIG-1", "MIG-1"), Gpu("MIG-2", "MIG-2")]
+    assert [slot.place for slot in deal(2, slices)] == ["gpu MIG-1", "gpu MIG-2"]
+    with pytest.raises(ConfigError, match="at most 2"):
+        deal(3, slices)
 
 
 def test_a_worker_sees_its_gpu_alone():

@@ -120,6 +120,16 @@ def test_other_pictures_do_not_exist(page: Page, path: str) -> None:
     assert page.status_of(f"/pictures/{path}") == 404
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost:1", 200), ("evil.example", 403), ("127.0.0.1.evil:80", 403)])
+def test_a_page_that_borrows_the_address_reads_nothing(page: Page, host: str, status: int) -> None:
+    request = urllib.request.Request(page.base + "/api/studies", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == status
+    except urllib.error.HTTPError as error:
+        assert error.code == status
+
+
 def test_what_is_done_there_reaches_only_the_copy_which_heals(page: Page) -> None:
     before, running = snapshot(page.study), page.trials()[5]
     assert running["state"] == "Running"

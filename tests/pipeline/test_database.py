@@ -92,9 +92,9 @@ def test_only_a_server_may_be_asked_for(tmp_path: Path, asked: str) -> None:
 
 def test_opening_writes_the_url_down_without_its_password(tmp_path: Path, postgres_url: str) -> None:
     url = postgres_url.replace("fdsearch@", f"fdsearch:{SECRET}@")  # a server that trusts everybody asks for none
-    open_database(tmp_path, Means(storage=url)).engine.dispose()
+    open_database(tmp_path, Means(storage=url), lambda: False).engine.dispose()
     assert json.loads((tmp_path / "storage.json").read_text()) == {"url": postgres_url}
-    storage = open_database(tmp_path, Means())
+    storage = open_database(tmp_path, Means(), lambda: False)
     assert storage.engine.dialect.name == "postgresql"
     storage.engine.dispose()
     assert not (tmp_path / "study.db").exists()
@@ -102,7 +102,7 @@ def test_opening_writes_the_url_down_without_its_password(tmp_path: Path, postgr
 
 def test_a_server_that_was_never_reached_is_not_remembered(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
-        open_database(tmp_path, Means(storage="postgresql://127.0.0.1:1/tiles"))
+        open_database(tmp_path, Means(storage="postgresql://127.0.0.1:1/tiles"), lambda: False)
     assert not has_study(tmp_path)
 
 

@@ -21,6 +21,7 @@ from fdsearch.progress import Silent
 from fdsearch.search.leases import this_parent
 from fdsearch.search.ledger import Ledger
 from fdsearch.search.loop import SearchLoop
+from fdsearch.search.scores import Scores
 from fdsearch.search.spool import Spool
 from fdsearch.search.storage import open_storage, storage_errors
 from fdsearch.search.study import enqueue_first, open_study
@@ -83,7 +84,8 @@ class Bench:
     def ledger(self, study: optuna.Study) -> Ledger:
         """A parent's view of the study."""
         spool = Spool(self.folder / "spool")
-        return Ledger(study, spool, this_parent(), shared=self.shared, first_fold_step=9, say=lambda text: None)
+        options = {"shared": self.shared, "scores": Scores(3, 9), "of_grid": False, "say": lambda text: None}
+        return Ledger(study, spool, this_parent(), **options)
 
     def calls(self) -> list[str]:
         """The jobs that were run, in order."""

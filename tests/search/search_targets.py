@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.files import write_atomic
-from fdsearch.training.job import Job, Report, Result
+from fdsearch.training.job import OF_THE_MACHINE, Job, Report, Result
 
 
 def fit(job: Job, report: Report) -> Result:
@@ -66,8 +66,8 @@ def _failure(job: Job, custom: Any) -> Result | None:
         raise ValueError("a fault of the trial's own")
     if fault == "nan" or (fault == "nan_in_fold_1" and _fold(job) == 1):
         return Result(job.id, "failed", failure="non_finite", message="loss is nan")
-    if fault == "disk_full" and not (job.prefix_cache / "room").exists():
-        return Result(job.id, "failed", failure="disk_full", message="No space left on device")
+    if fault in OF_THE_MACHINE and not (job.prefix_cache / "mended").exists():
+        return Result(job.id, "failed", failure=fault, message=f"the words of {fault}")
     if custom.get("custom_size") == "large":
         return Result(job.id, "failed", failure="device_memory", message="out of memory")
     if fault == "die" and not (job.prefix_cache / "died").exists():

@@ -12,7 +12,9 @@ from optuna.trial import TrialState
 from search_checks import score
 
 from fdsearch.config import SearchSpec
+from fdsearch.search import retries
 from fdsearch.search.attempt import CHECKPOINT, Attempt
+from fdsearch.search.endings import Endings
 from fdsearch.search.study import ATTEMPT, CONTINUES
 from fdsearch.search.trial_files import append_curve, finished_folds, read_curve, write_oof
 from fdsearch.training.job import Result
@@ -84,6 +86,26 @@ def test_what_a_kill_left_behind_is_swept_and_what_is_needed_is_kept(bench: Any)
         (task.folder(number) / CHECKPOINT).touch()
     task.sweep(study)
     assert sorted(checkpoints(bench)) == ["0000", "0002"]
+
+
+@pytest.mark.parametrize("retried", [True, False])
+@pytest.mark.parametrize("end", ["drop", "prune", "fail"])
+def test_a_trial_that_was_given_up_keeps_what_its_queued_retry_goes_on_from(
+    bench: Any, retried: bool, end: str
+) -> None:
+    task, study, ledger = bench.task(ONE), bench.study(), bench.ledger(bench.study())
+    trial = study.ask()
+    attempt = task.attempt(trial, TrialConfig.from_params(task.space.sample(trial)))
+    attempt.folder.mkdir(parents=True)
+    attempt.checkpoint.touch()
+    retries.give_up(study, study.get_trials()[0], "lost", "its parent stood still", again=retried)
+    endings = Endings(study, ledger, lambda text: None)
+    {
+        "drop": lambda: endings.drop(attempt),
+        "prune": lambda: endings.prune(attempt, "between folds"),
+        "fail": lambda: endings.fail(attempt, Result(attempt.job_id, "failed", failure="exception")),
+    }[end]()
+    assert checkpoints(bench) == (["0000"] if retried else [])
 
 
 def results(task: Any, n_folds: int) -> list[Result]:

@@ -87,15 +87,16 @@ def test_a_disk_that_fills_up_loses_and_repeats_nothing(bench: Any, small_disk: 
     assert all(quality != 0.5 for quality, _ in again), "a finished trial was trained again"
 
 
-def test_a_worker_without_room_ends_the_search_and_is_no_failure(bench: Any) -> None:
-    with pytest.raises(ResourceError, match="disk is full") as caught:
-        bench.search(bench.small_task("disk_full"), POINTS)
-    assert "No space left" in caught.value.faults[0].got
+@pytest.mark.parametrize(("failure", "said"), [("disk_full", "disk is full"), ("no_device", "GPU cannot be used")])
+def test_a_machine_that_fails_a_worker_ends_the_search_and_fails_no_trial(bench: Any, failure: str, said: str) -> None:
+    with pytest.raises(ResourceError, match=said) as caught:
+        bench.search(bench.small_task(failure), POINTS)
+    assert caught.value.faults[0].got == f"the words of {failure}"
     [first, *_, last] = bench.study().trials
     assert (first.state.name, first.user_attrs[FAILURE]) == ("FAIL", "interrupted")
     assert (last.state.name, last.user_attrs[ATTEMPT]) == ("WAITING", 1)
-    (bench.folder / "room").touch()
-    check(bench, bench.search(bench.small_task("disk_full"), POINTS), kills=1)
+    (bench.folder / "mended").touch()
+    check(bench, bench.search(bench.small_task(failure), POINTS), kills=1)
 
 
 def test_a_full_disk_under_the_lock_is_named(small_disk: Path) -> None:

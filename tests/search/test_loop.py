@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import OperationalError
 
 from fdsearch.config import SearchSpec
 from fdsearch.errors import ResourceError
+from fdsearch.execution.events import Busy
+from fdsearch.execution.supervisor import Supervisor
 from fdsearch.metrics import macro_f1
+from fdsearch.search import retries
 from fdsearch.search.history import best, read_records
 from fdsearch.search.retries import requeue
 from fdsearch.search.study import (
@@ -26,6 +32,7 @@ from fdsearch.search.study import (
     enqueue_first,
 )
 from fdsearch.search.trial_files import read_oof
+from fdsearch.training.job import Job
 
 RANDOM = {"sampler": "random", "pruner": "none"}
 
@@ -172,6 +179,75 @@ def test_a_grid_may_end_with_a_pruned_trial(bench: Any) -> None:
     assert states(study) == {"COMPLETE": 9, "PRUNED": 1}
 
 
+def test_a_trial_that_somebody_else_told_is_compared_with_nothing(bench: Any) -> None:
+    """The page of a plain optuna-dashboard can end a trial after its first fold, with any score."""
+    task = bench.task(SearchSpec(n_trials=20, sampler="random", pruner="median"))
+    study = bench.study()
+    for number in range(10):
+        path = {task.horizon: 0.9} if number % 2 else {}
+        quality = {"custom_quality": FloatDistribution(0.0, 1.0)}
+        study.add_trial(
+            create_trial(value=0.9, params={"custom_quality": 0.5}, distributions=quality, intermediate_values=path)
+        )
+    study.enqueue_trial({"custom_quality": 0.5})
+    study = bench.search(task)
+    assert states(study)["COMPLETE"] + states(study)["PRUNED"] == 20
+    assert study.trials[10].params == {"custom_quality": 0.5}
+    assert COPY_OF not in study.trials[10].user_attrs
+    assert study.trials[10].value != 0.9
+
+
+def test_copies_do_not_keep_the_loop_from_what_else_is_due(bench: Any) -> None:
+    task = bench.task(SearchSpec(n_trials=100, **RANDOM), custom_quality={"type": "categorical", "choices": [0.5]})
+    counted: list[int] = []
+    bench.search(task, on_change=lambda loop: counted.append(loop.ledger.n_finished))
+    assert counted[-1] == 100
+    assert max(after - before for before, after in itertools.pairwise(counted)) <= 21  # one that was trained
+
+
+def test_whatever_ends_the_search_what_ran_is_queued_again(bench: Any) -> None:
+    def fault(loop: Any) -> None:
+        if loop.running:
+            raise ZeroDivisionError
+
+    slow = {"custom_pause": {"fixed": 0.1}, "custom_epochs": {"fixed": 100}}
+    with pytest.raises(ZeroDivisionError):
+        bench.search(bench.task(SearchSpec(n_trials=2, **RANDOM), **slow), on_change=fault)
+    first, again = bench.study().trials
+    assert (first.state.name, first.user_attrs[FAILURE]) == ("FAIL", "interrupted")
+    assert (again.state.name, again.user_attrs[ATTEMPT]) == ("WAITING", 1)
+
+
+def test_one_trial_that_cannot_be_given_back_keeps_no_other(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = bench.study()
+    ledger = bench.ledger(study)
+    ledger.open()
+    for _ in range(2):
+        bench.task(SearchSpec(n_trials=2, **RANDOM)).space.sample(ledger.ask(2))
+    give_up = retries.give_up
+
+    def only_the_second(study: optuna.Study, trial: Any, *arguments: Any, **options: Any) -> Any:
+        if trial.number == 0:
+            raise OperationalError("UPDATE", {}, OSError("disk I/O error"))
+        return give_up(study, trial, *arguments, **options)
+
+    monkeypatch.setattr(retries, "give_up", only_the_second)
+    ledger.give_back("the search ended")
+    assert [trial.state.name for trial in study.trials] == ["RUNNING", "FAIL", "WAITING"]
+
+
+def test_a_trial_that_somebody_else_ended_does_not_keep_the_search_waiting(bench: Any) -> None:
+    def end(loop: Any) -> None:
+        for attempt in loop.running.values():
+            if not told:
+                told.append(attempt.number)
+                loop.study._storage.set_trial_state_values(attempt.trial._trial_id, TrialState.FAIL)
+
+    told: list[int] = []
+    study = bench.search(bench.task(SearchSpec(n_trials=2, **RANDOM), custom_fault={"fixed": "die"}), on_change=end)
+    assert states(study) == {"FAIL": 1, "COMPLETE": 2}
+
+
 def test_time_up_prunes_what_runs(bench: Any) -> None:
     slow = {"custom_pause": {"fixed": 0.3}, "custom_epochs": {"fixed": 50}}
     study = bench.search(bench.task(SearchSpec(n_trials=5, **RANDOM), **slow), deadline=time.monotonic() + 1.5)
@@ -208,3 +284,26 @@ def test_torn_predictions_count_as_absent(bench: Any) -> None:
     file = bench.folder / "trials" / "0000" / "oof.npz"
     file.write_bytes(file.read_bytes()[:40])
     assert read_oof(file.parent, 120, 2) is None
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_trial_whose_worker_is_short_of_memory_between_folds_waits(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    submit, refused = Supervisor.submit, Counter[str]()
+
+    def submit_late(supervisor: Supervisor, job: Job) -> None:
+        refused[job.id] += 1
+        if job.id.endswith("fold-1") and (refused[job.id] < 4 or stopped):
+            raise Busy("no GPU has room")
+        submit(supervisor, job)
+
+    monkeypatch.setattr(Supervisor, "submit", submit_late)
+    task = bench.task(SearchSpec(n_trials=2, **RANDOM))
+    study = bench.search(task, should_stop=lambda: stopped and refused["trial-0-fold-1"] > 2)
+    if stopped:
+        assert study.trials[0].user_attrs[FAILURE] == "interrupted"
+        assert study.trials[1].state is TrialState.WAITING
+    else:
+        assert states(study) == {"COMPLETE": 2}
+        assert len(set(bench.calls())) == len(bench.calls()) == 6

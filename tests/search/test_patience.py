@@ -15,6 +15,7 @@ from typing import Literal
 
 import optuna
 import pytest
+import sqlalchemy.exc
 from postgres_server import PostgresServer
 
 from fdsearch.errors import ConfigError, FdsearchError, StorageError
@@ -330,3 +331,17 @@ def test_the_server_frees_what_an_idle_parent_holds(postgres_url: str, monkeypat
         pass
     for storage in (idle, other):
         storage.engine.dispose()
+
+
+def test_a_person_who_asks_to_stop_need_not_wait_for_the_server() -> None:
+    calls: list[float] = []
+
+    def call() -> None:
+        calls.append(time.monotonic())
+        raise sqlalchemy.exc.OperationalError("", {}, ConnectionRefusedError("connection refused"))
+
+    patient = Patience(3600.0)
+    patient.should_stop = lambda: len(calls) == 2
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        patient(call)()
+    assert len(calls) == 2

@@ -89,6 +89,24 @@ def test_of_two_equal_retries_one_is_run_though_the_first_was_interrupted(bench:
     assert sorted(verdicts) == [False, True]
 
 
+def test_a_retry_of_an_interrupted_trial_is_run_though_it_does_not_say_what_it_continues(bench: Any) -> None:
+    study, trial = first_trial(bench)
+    study.enqueue_trial(POINT, user_attrs={RETRY_OF: 0, ATTEMPT: 1})  # as the version before wrote it
+    retries.mark_failed(study, trial, retries.INTERRUPTED, "")
+    assert not retries.is_duplicate(study, ask(bench, study).number)
+
+
+def test_of_two_interrupted_retries_that_raced_one_is_run(bench: Any) -> None:
+    study, trial = first_trial(bench)
+    for _ in range(2):
+        study.enqueue_trial(POINT, user_attrs={RETRY_OF: 0, ATTEMPT: 2, CONTINUES: [0]})
+    retries.mark_failed(study, trial, "lost", "")
+    for retry in [ask(bench, study), ask(bench, study)]:
+        retries.give_up(study, retry, retries.INTERRUPTED, "", again=True, counts=False)
+    rest = [ask(bench, study), ask(bench, study)]
+    assert [retries.is_duplicate(study, retry.number) for retry in rest] == [False, True]
+
+
 def test_a_retry_is_needless_once_an_attempt_ended_well(bench: Any) -> None:
     study, trial = first_trial(bench)
     retries.requeue(study, trial)

@@ -22,6 +22,8 @@ from fdsearch.search import retries
 from fdsearch.search import study as names
 from fdsearch.search.leases import PARENT, this_parent
 from fdsearch.search.ledger import Ledger
+from fdsearch.search.sampling import make_sampler
+from fdsearch.search.scores import Scores
 from fdsearch.search.spool import Spool
 
 RANDOM = {"sampler": "random", "pruner": "none"}
@@ -76,10 +78,11 @@ def check(found: list[optuna.trial.FrozenTrial], n_trials: int) -> None:
     assert len({trial.params["custom_quality"] for trial in complete}) == n_trials
 
 
-def ledger(study: optuna.Study, folder: Path, name: str) -> Ledger:
+def ledger(study: optuna.Study, folder: Path, name: str, of_grid: bool = False) -> Ledger:
     """A parent on a machine of its own."""
     me = replace(this_parent(), host=name)
-    return Ledger(study, Spool(folder / name), me, shared=True, first_fold_step=9, say=lambda text: None)
+    options = {"scores": Scores(3, 9), "of_grid": of_grid, "say": lambda text: None}
+    return Ledger(study, Spool(folder / name), me, shared=True, **options)
 
 
 def orphan(study: optuna.Study, owner: Ledger) -> optuna.trial.FrozenTrial:
@@ -240,6 +243,21 @@ def test_the_last_trial_is_taken_once(shared: Any, tmp_path: Path) -> None:
         parent.open()
     taken = [parent.ask(3) for _ in range(3) for parent in both]
     assert len([trial for trial in taken if trial is not None]) == 3
+    assert len(study.get_trials()) == 3
+
+
+def test_the_last_point_of_a_grid_is_taken_once(shared: Any, tmp_path: Path) -> None:
+    study = shared.study()
+    study.sampler = make_sampler(SearchSpec(sampler="grid"))
+    both = [ledger(study, tmp_path, name, of_grid=True) for name in ("a", "b")]
+    drawn = []
+    for parent in both:
+        parent.open()
+    for parent in 2 * both:
+        trial = parent.ask(500)
+        if trial is not None:
+            drawn.append(trial.suggest_categorical("custom_quality", [0.2, 0.5, 0.8]))
+    assert sorted(drawn) == [0.2, 0.5, 0.8]
     assert len(study.get_trials()) == 3
 
 

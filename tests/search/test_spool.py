@@ -49,6 +49,17 @@ def test_an_entry_that_cannot_be_read_is_not_thrown_away(tmp_path: Path, monkeyp
     assert list(spool.left("tiles@1")) == [entry(1)]
 
 
+def test_nothing_is_told_of_a_trial_that_nobody_has_begun(bench: Any) -> None:
+    study = bench.study()  # made anew, under the same name
+    study.enqueue_trial({"custom_quality": 0.7})
+    spool = Spool(bench.folder / "spool")
+    spool.keep(entry(0, study=study.study_name, parent=this_parent().id, attributes={"seconds": 3.0}))
+    bench.ledger(study).open()
+    [trial] = study.trials
+    assert (trial.state.name, trial.user_attrs) == ("WAITING", {})
+    assert not list((bench.folder / "spool").iterdir())
+
+
 def test_results_are_told_once_and_only_of_trials_that_wait_for_them(bench: Any) -> None:
     study = bench.study()
     running, ended = study.ask(), study.ask()

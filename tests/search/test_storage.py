@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from fdsearch.errors import ConflictError, StorageError
 from fdsearch.search.dashboard_copy import copy_file
+from fdsearch.search.leases import this_parent
 from fdsearch.search.ownership import holder, own_study
 from fdsearch.search.storage import open_storage
 
@@ -30,14 +30,15 @@ def test_a_second_parent_is_refused_and_told_who_holds_the_study(tmp_path: Path)
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
-            assert holder(tmp_path) == process.pid
+            assert (held := holder(tmp_path)) is not None
+            assert held.pid == process.pid
             with pytest.raises(ConflictError, match=str(process.pid)), own_study(tmp_path):
                 pass
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
     with own_study(tmp_path):  # free at once: the kernel released it
-        assert holder(tmp_path) == os.getpid()
+        assert holder(tmp_path) == this_parent()
     assert holder(tmp_path) is None
 
 
