@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from conftest import pictures
+from small_pictures import pictures
 
 SMALL = {"backbone": "piston_cnn", "image_size": 32, "weights": "random", "dropout": 0.4, "phases": "full"}
 LITE0 = {"backbone": "efficientnet_lite0", "image_size": 64, "dropout": 0.4, "pooling": "avg_max"}
