@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +48,12 @@ def two_nodes(ray_cluster: TwoNodes) -> TwoNodes:
     """A Ray cluster whose two nodes live."""
     ray_cluster.complete()
     return ray_cluster
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands that tests start, also where the tests run in the background of a shell.
+
+    A shell without job control lets its background processes ignore it, and processes inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
