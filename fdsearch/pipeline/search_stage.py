@@ -24,9 +24,9 @@ from fdsearch.search.history import best, read_records, table
 from fdsearch.search.loop import SearchLoop
 from fdsearch.search.pruning import pruner_warning
 from fdsearch.search.sampling import check_sampler
-from fdsearch.search.server import alone
+from fdsearch.search.server import alone, has_server
 from fdsearch.search.sqlite_file import network_warning
-from fdsearch.search.storage import has_server, storage_errors
+from fdsearch.search.storage import storage_errors
 from fdsearch.search.study import (
     check_resumable,
     enqueue_first,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.search import grid, retries, telling
 from fdsearch.search import study as names
+from fdsearch.search.history import FINISHED
 from fdsearch.search.leases import PARENT, Leases, Parent
 from fdsearch.search.scores import Scores
 from fdsearch.search.server import alone
@@ -31,7 +32,6 @@ READ_S = 2.0
 _NEAR_THE_END = 200
 """More trials than all parents together can take in that time; with fewer left they take them one after the other."""
 _MIN_FAILURES = 5
-_ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
 class Ledger:
@@ -128,7 +128,7 @@ class Ledger:
         self._queued = 0
         for trial in self._study.get_trials(deepcopy=False):
             # Ended trials never change, and a large study has thousands of them.
-            if self._states.get(trial.number) in _ENDED or names.LESSON_OF in trial.user_attrs:
+            if self._states.get(trial.number) in FINISHED or names.LESSON_OF in trial.user_attrs:
                 continue
             if trial.state.name == "RUNNING" and self._is_orphan(trial):
                 self._reap(trial)
@@ -149,9 +149,8 @@ class Ledger:
 
     def _reap(self, trial: FrozenTrial) -> None:
         queued = retries.give_up(self._study, trial, "lost", "its parent process ended", again=True)
-        if (
-            telling.find(self._study, trial.number).state.name != "FAIL"
-        ):  # its parent was quicker; the next reading tells
+        state = telling.find(self._study, trial.number).state.name
+        if state != "FAIL":  # its parent was quicker; the next reading tells
             return
         self._note(trial.number, "FAIL")
         self.failures["lost"] += 1

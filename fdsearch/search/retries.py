@@ -90,14 +90,14 @@ def is_duplicate(study: Study, number: int) -> bool:
     """
     trials = study.get_trials(deepcopy=False)
     trial = trials[number]
-    pair = (original(trial), trial.user_attrs.get(names.ATTEMPT, 1))
+    first, attempt = original(trial), trial.user_attrs.get(names.ATTEMPT, 1)
     earlier = trial.user_attrs.get(names.CONTINUES, [])
     for other in trials:
-        if other.number == number or original(other) != pair[0]:
+        if other.number == number or original(other) != first:
             continue
         if other.state.name in ("COMPLETE", "PRUNED") and names.LESSON_OF not in other.user_attrs:
             return True
-        same = (original(other), other.user_attrs.get(names.ATTEMPT, 1)) == pair
+        same = other.user_attrs.get(names.ATTEMPT, 1) == attempt
         # One that was interrupted made no attempt. What this one continues may run still, until it is failed.
         rival = other.number not in earlier and other.user_attrs.get(names.FAILURE) not in (DUPLICATE, INTERRUPTED)
         if same and rival and other.number < number:

@@ -104,6 +104,11 @@ def _limit_idle_transactions(engine: Engine) -> None:
         connection.commit()
 
 
+def has_server(storage: RDBStorage) -> bool:
+    """Whether an opened storage is on a server that several parents may use."""
+    return bool(storage.engine.dialect.name != "sqlite")
+
+
 @contextmanager
 def alone(storage: BaseStorage, task: str) -> Iterator[None]:
     """Let no other parent do the same task on a shared database meanwhile; on a file the run folder's lock does.
@@ -111,7 +116,7 @@ def alone(storage: BaseStorage, task: str) -> Iterator[None]:
     A parent that stands still, or whose connection breaks, is alone no longer.
     """
     backend: Any = getattr(storage, "_backend", storage)
-    if backend.engine.dialect.name == "sqlite":
+    if not has_server(backend):
         yield
         return
     with _held(backend.engine, task, backend.patience(_lock)):

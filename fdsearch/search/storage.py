@@ -34,11 +34,6 @@ def is_shared(location: str | Path) -> bool:
     return "://" in text
 
 
-def has_server(storage: RDBStorage) -> bool:
-    """Whether an opened storage is a server that several parents may use."""
-    return bool(storage.engine.dialect.name != "sqlite")
-
-
 def open_storage(location: str | Path, *, upgrade: bool = False) -> RDBStorage:
     """Open, or create, a study database.
 
