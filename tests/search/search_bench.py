@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,15 @@ class Bench:
         spool = Spool(self.folder / "spool")
         options = {"shared": self.shared, "scores": Scores(3, 9), "of_grid": False, "say": lambda text: None}
         return Ledger(study, spool, this_parent(), **options)
+
+    def has_reported(self) -> bool:
+        """True once a trial of this folder has reported an epoch."""
+        return any(path.stat().st_size for path in self.folder.glob("trials/*/curve.jsonl"))
+
+    def end_of_time(self, loop: SearchLoop) -> None:
+        """Let a search's time be up once something is reported; an ``on_change``."""
+        if loop.deadline is None and self.has_reported():
+            loop.deadline = time.monotonic()
 
     def calls(self) -> list[str]:
         """The jobs that were run, in order."""

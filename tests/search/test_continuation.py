@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def test_a_person_s_stop_keeps_the_checkpoint_and_the_next_search_uses_it(bench:
 
 def test_the_end_of_a_trial_removes_its_checkpoint(bench: Any) -> None:
     slow = {"custom_epochs": {"fixed": 99}, "custom_pause": {"fixed": 0.05}}
-    bench.search(bench.task(ONE, **slow), [POINT], deadline=time.monotonic() + 1.0)
+    bench.search(bench.task(ONE, **slow), [POINT], on_change=bench.end_of_time)
     assert [trial.state for trial in bench.study().trials] == [TrialState.PRUNED]
     faulty = bench.task(ONE.model_copy(update={"n_trials": 2}), custom_fault={"fixed": "nan_in_fold_1"})
     with pytest.raises(Exception, match="failed of their own"):
