@@ -91,6 +91,7 @@ PARAMETERS: dict[str, Parameter] = {
     "subsample": _one_of("none", SUBSAMPLES),
     "augmentation": _number(0.0, 0.0, 1.0),
     "augmentation_policy": _one_of("mild", AUGMENTATION_POLICIES),
+    "augmentation_views": _whole(0, 0, 10_000),
     "loss": _name("cross_entropy"),
     "label_smoothing": _number(0.0, 0.0, 0.5),
     "focal_gamma": _number(2.0, 0.0, 10.0),

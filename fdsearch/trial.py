@@ -86,6 +86,8 @@ class TrialConfig:
         ``balanced`` trains on as many pictures of each class as the rarest has.
     augmentation : float
         Strength over `augmentation_policy`, 0 (none) to 1.
+    augmentation_views : int
+        Number of variations of each picture that the epochs take in turn; 0 is a new one for each epoch.
     batch_norm : {"frozen", "trained"}
         Whether unfrozen batch normalisation leaves inference mode.
     probe_c : float
@@ -118,6 +120,7 @@ class TrialConfig:
     probe_c: float
     early_stopping: EarlyStopping
     custom: Mapping[str, Value]
+    augmentation_views: int = 0
 
     @property
     def epochs(self) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fdsearch.cli import data, doctor, models, predict, registry, runs, studies
+from fdsearch.cli import cache, data, doctor, models, predict, registry, runs, studies
 
 app = typer.Typer(
     name="fdsearch",
@@ -39,5 +39,6 @@ runs.register(app)
 app.add_typer(data.group)
 app.add_typer(models.group)
 app.add_typer(registry.group)
+app.add_typer(cache.group)
 predict.register(app)
 doctor.register(app)

@@ -1,15 +1,20 @@
-"""Random variations of training pictures, as tensor operations that depend on a seed and on nothing else.
+"""Random variations of training pictures, as tensor operations on numbers drawn beforehand.
 
-The trainer applies them to batches inside its training step (not under XLA: the resampling kernel has no compiled
-form). Two policies: ``mild`` is what varies between shots of one part, lighting, noise and placing; ``geometric`` are
-the flips, rotations, shears and zooms of the ribbon-bond write-up.
+A picture's variation is a function of a seed, a view and its row alone, so it does not matter which batch it is in: the
+training step varies pictures as they come, or all of a view are varied at once and their frozen layers' outputs kept.
+Not under XLA: the resampling kernel has no compiled form. Two policies: ``mild`` is what varies between shots of one
+part, lighting, noise and placing; ``geometric`` are the flips, rotations, shears and zooms of the ribbon-bond write-up.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fdsearch.errors import ConfigError, Fault, did_you_mean
 
@@ -51,16 +56,40 @@ POLICIES: dict[str, Limits] = {
 }
 
 
-def augment(pictures: Any, seed: Any, strength: float, policy: str = "mild") -> Any:
-    """Vary each picture of a batch on its own.
+N_DRAWS = 12
+"""Numbers that decide how one picture is varied."""
+
+_NOISE_SIDE = 512
+"""The noise of a picture is a piece of one field of this side: new numbers for each would cost more than all else."""
+
+
+def draw_variations(n: int, seed: int, view: int) -> NDArray[np.float32]:
+    """Draw how each picture of a set is varied in one view.
+
+    Parameters
+    ----------
+    n : int
+        Pictures of the set.
+    seed, view : int
+        The same two give the same numbers; a view is an epoch, as a rule.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, N_DRAWS), uniform in [0, 1)
+    """
+    return np.random.default_rng([seed, 2, view]).random((n, N_DRAWS), np.float32)
+
+
+def augment(pictures: Any, draws: Any, strength: Any, policy: str = "mild") -> Any:
+    """Vary each picture on its own.
 
     Parameters
     ----------
     pictures : tensor of uint8 or float, shape (n, h, w, 1)
         Gray values 0 to 255.
-    seed : int or integer scalar tensor
-        The same seed gives the same variations; make it a function of the run's seed, the epoch and the batch.
-    strength : float
+    draws : tensor of float32, shape (n, N_DRAWS)
+        Of `draw_variations`.
+    strength : float or scalar tensor
         0 changes nothing, 1 goes to the policy's `Limits`, in proportion between.
     policy : {"mild", "geometric"}
 
@@ -80,51 +109,47 @@ def augment(pictures: Any, seed: Any, strength: float, policy: str = "mild") -> 
         fault = Fault("$.augmentation_policy", repr(policy), "a known policy", did_you_mean(policy, list(POLICIES)))
         raise ConfigError(f"there is no augmentation policy {policy}", [fault])
     varied = ops.cast(pictures, "float32")
-    if strength == 0:
-        return varied
-    draw = _Draws(seed, ops.shape(varied)[0], strength)
-    limits = POLICIES[policy]
-    varied = _geometry(varied, limits, draw)
-    varied = _lighting(varied / 255.0, limits, draw) * 255.0
+    drawn, limits = _Draws(draws, strength), POLICIES[policy]
+    varied = _geometry(varied, limits, drawn)
+    varied = _lighting(varied / 255.0, limits, drawn) * 255.0
     return ops.round(ops.clip(varied, 0.0, 255.0))
 
 
 class _Draws:
-    """Random numbers of one batch; each kind of variation has a stream of its own.
+    """Numbers of one batch; each kind of variation takes the next column."""
 
-    TensorFlow's stateless generator and not `keras.random`, which takes no tensor as its seed: a traced training step
-    would repeat one draw for ever.
-    """
+    def __init__(self, draws: Any, strength: Any) -> None:
+        self._draws, self._strength, self._taken = draws, strength, 0
 
-    def __init__(self, seed: Any, n: Any, strength: float) -> None:
-        self._seed, self._n, self._strength = seed, n, strength
-        self._stream = 0
+    def uniform(self) -> Any:
+        """One number in [0, 1) per picture; shape (n,)."""
+        self._taken += 1
+        return self._draws[:, self._taken - 1]
 
     def signed(self, limit: float) -> Any:
         """One number per picture, uniform within plus and minus `limit` times strength; shape (n,)."""
-        import tensorflow as tf
-
-        bound = limit * self._strength
-        return tf.random.stateless_uniform([self._n], self._next(), -bound, bound)
+        return (2.0 * self.uniform() - 1.0) * limit * self._strength
 
     def mirrored(self, probability: float) -> Any:
         """-1 with `probability` times strength, else 1; shape (n,)."""
-        import tensorflow as tf
+        from keras import ops
 
-        drawn = tf.random.stateless_uniform([self._n], self._next())
-        return tf.where(drawn < probability * self._strength, -1.0, 1.0)
+        return ops.where(self.uniform() < probability * self._strength, -1.0, 1.0)
 
-    def normal(self, deviation: float, shape: Any) -> Any:
-        """Normal numbers of `shape` with standard deviation `deviation` times strength."""
-        import tensorflow as tf
+    def noise(self, deviation: float, height: int, width: int) -> Any:
+        """Normal numbers with standard deviation `deviation` times strength; shape (n, height, width, 1)."""
+        from keras import ops
 
-        return tf.random.stateless_normal(shape, self._next(), stddev=deviation * self._strength)
+        below, right = (ops.cast(self.uniform() * _NOISE_SIDE, "int32") for _ in range(2))
+        rows = (below[:, None] + ops.arange(height)) % _NOISE_SIDE
+        columns = (right[:, None] + ops.arange(width)) % _NOISE_SIDE
+        places = rows[:, :, None] * _NOISE_SIDE + columns[:, None, :]
+        return ops.take(_noise_field(), places)[..., None] * (deviation * self._strength)
 
-    def _next(self) -> Any:
-        import tensorflow as tf
 
-        self._stream += 1
-        return tf.stack([tf.cast(self._seed, tf.int64), tf.constant(self._stream, tf.int64)])
+@cache
+def _noise_field() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(_NOISE_SIDE**2, np.float32)
 
 
 def _geometry(pictures: Any, limits: Limits, draw: _Draws) -> Any:
@@ -165,4 +190,4 @@ def _lighting(pictures: Any, limits: Limits, draw: _Draws) -> Any:
     mean = ops.mean(varied, axis=(1, 2, 3), keepdims=True)
     varied = mean + (varied - mean) * each(1.0 + draw.signed(limits.contrast))
     varied = varied + each(draw.signed(limits.brightness))
-    return varied + draw.normal(limits.noise, ops.shape(varied))
+    return varied + draw.noise(limits.noise, varied.shape[1], varied.shape[2])

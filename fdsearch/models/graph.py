@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.layers import PREPROCESSING
+from fdsearch.layers import FEATURES, PREPROCESSING
 from fdsearch.models.blocks import Block, blocks
 from fdsearch.models.topology import backbone, body
 from fdsearch.trial import Phase
@@ -90,6 +90,34 @@ def split(model: keras.Model, name: str) -> tuple[keras.Model, keras.Model]:
             return prefix, keras.Model(step.output, model.outputs[0], name="tail")
     cuts = ", ".join(cut.name for cut in cut_points(model))
     raise ValueError(f"{model.name} cannot be cut at {name!r}; cuts: {cuts}")
+
+
+def trunk(model: keras.Model, name: str) -> keras.Model | None:
+    """What lies between a cut and ``features``, sharing the model's layers; None where the cut is ``features``."""
+    import keras
+
+    if name == FEATURES:
+        return None
+    start = next(step.output for step in body(model) if step.is_cut and step.name == name)
+    return keras.Model(start, model.get_layer(FEATURES).output, name="trunk")
+
+
+def macs(model: keras.Model) -> int:
+    """Multiplications with an addition that a forward pass takes for one picture, those of kernels alone.
+
+    Examples
+    --------
+    >>> from fdsearch.models.builders import build_model
+    >>> from fdsearch.trial import TrialConfig
+    >>> lite0 = build_model(TrialConfig.from_params({"backbone": "efficientnet_lite0", "weights": "random"}), 1000)
+    >>> round(macs(lite0) / 1e6)  # 407 million in the paper's count
+    385
+    """
+    total = 0
+    for layer in model.layers:
+        positions = math.prod(layer.output.shape[1:-1])
+        total += sum(math.prod(weight.shape) * positions for weight in layer.weights if len(weight.shape) > 1)
+    return total
 
 
 def backbone_layers(model: keras.Model) -> list[keras.Layer]:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdsearch.pipeline.caches import clear_caches, list_caches
     from fdsearch.pipeline.demonstration import demo
     from fdsearch.pipeline.full_run import run
     from fdsearch.pipeline.looking import audit, plan, space_samples
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "audit": "looking",
+    "clear_caches": "caches",
     "dashboard": "reporting",
     "dashboard_address": "reporting",
     "demo": "demonstration",
     "free_port": "reporting",
+    "list_caches": "caches",
     "load_study": "reporting",
     "logs": "run_status",
     "plan": "looking",
@@ -41,10 +44,12 @@ _MODULES = {
 
 __all__ = [
     "audit",
+    "clear_caches",
     "dashboard",
     "dashboard_address",
     "demo",
     "free_port",
+    "list_caches",
     "load_study",
     "logs",
     "plan",

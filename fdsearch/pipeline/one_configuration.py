@@ -22,7 +22,7 @@ from fdsearch.progress import Progress, Silent
 from fdsearch.search.storage import open_storage
 from fdsearch.search.study import CONFIG, study_name
 from fdsearch.space import Value
-from fdsearch.training.job import Result, fit_seed
+from fdsearch.training.job import Result
 from fdsearch.trial import TrialConfig
 
 
@@ -94,12 +94,18 @@ def run_folds(
     ResourceError
         If a fold fails; names all that did.
     """
-    random_state = question.spec.search.random_state
+    folds = question.partition.folds
     jobs = [
         question.maker.fold_job(
-            f"fold-{index}", config, fold, seed=fit_seed(random_state, 0, index), single_split=question.single_split
+            f"fold-{number}",
+            config,
+            folds,
+            number,
+            random_state=question.spec.search.random_state,
+            repeat=0,
+            single_split=question.single_split,
         )
-        for index, fold in enumerate(question.partition.folds)
+        for number in range(len(folds))
     ]
 
     def on_report(event: Reported) -> bool:

@@ -18,7 +18,7 @@ from fdsearch.errors import Fault, ResourceError
 from fdsearch.execution.events import OnResult
 from fdsearch.progress import Progress, Silent
 from fdsearch.selection.candidate import Candidate, out_of_fold
-from fdsearch.training.job import Job, JobMaker, Result, fit_seed
+from fdsearch.training.job import Job, JobMaker, Result
 from fdsearch.trial import TrialConfig
 
 _ATTEMPTS = 3
@@ -154,10 +154,17 @@ class _Run:
         """Train every candidate on every fold; the results by name, fewer than folds where time ran out."""
         jobs: dict[str, list[Job]] = {name: [] for name in alive}
         for name, config in alive.items():
-            for number, fold in enumerate(folds):
-                seed = fit_seed(self.random_state, index, number)
-                job_id = f"{name}-r{index}-f{number}"
-                jobs[name].append(self.maker.fold_job(job_id, config, fold, seed=seed, single_split=self.single_split))
+            for number in range(len(folds)):
+                job = self.maker.fold_job(
+                    f"{name}-r{index}-f{number}",
+                    config,
+                    folds,
+                    number,
+                    random_state=self.random_state,
+                    repeat=index,
+                    single_split=self.single_split,
+                )
+                jobs[name].append(job)
         every = [job for of_one in jobs.values() for job in of_one]
         results = self._run(f"repeat {index + 1}", every, deadline)
         return {name: tuple(results[job.id] for job in of_one if job.id in results) for name, of_one in jobs.items()}

@@ -6,6 +6,8 @@ epoch alone, so two runs of a job see the same batches whatever ran before them 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,6 +84,51 @@ def effective_shares(labels: Ints, weights: Floats) -> tuple[float, ...]:
     """
     totals = np.bincount(labels, minlength=len(weights)) * weights
     return tuple(float(share) for share in totals / totals.sum())
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of an epoch, or some of them, as arrays a device takes at once.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (m,)
+        Of all batches, one after the other.
+    starts : ndarray of int64, shape (n_batches + 1,)
+        Where each batch begins in `rows`; the last is m.
+    labels : ndarray of int64, shape (m,)
+    weights : ndarray of float32, shape (m,)
+        Of each picture's loss, 1 on average over the training part.
+    rates : ndarray of float32, shape (n_batches,)
+    seeds : ndarray of int32, shape (n_batches,)
+        Of the dropout before the head.
+    draws : ndarray of float32, shape (m, N_DRAWS) or (m, 0)
+        How each picture is varied, as `models.augmentation.augment` takes it; nothing where none is.
+    """
+
+    rows: Ints
+    starts: Ints
+    labels: Ints
+    weights: NDArray[np.float32]
+    rates: NDArray[np.float32]
+    seeds: NDArray[np.int32]
+    draws: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rates)
+
+    def part(self, first: int, last: int) -> Batches:
+        """Batches `first` to `last`, the latter excluded."""
+        members = slice(self.starts[first], self.starts[last])
+        return Batches(
+            self.rows[members],
+            self.starts[first : last + 1] - self.starts[first],
+            self.labels[members],
+            self.weights[members],
+            self.rates[first:last],
+            self.seeds[first:last],
+            self.draws[members],
+        )
 
 
 def epoch_batches(rows: Ints, batch_size: int, seed: int, epoch: int) -> list[Ints]:

@@ -63,11 +63,9 @@ class Descent:
         return phases.train_epoch(
             self._step,
             self.feed,
+            self._job,
             rows,
-            self._job.labels,
             weights,
-            batch_size=config.batch_size,
-            seed=seed,
             epoch=number,
             rate=rate,
         )

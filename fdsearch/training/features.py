@@ -1,52 +1,59 @@
 """The prefix cache: activations of frozen layers for all pictures of a set, kept as float16 files.
 
-A frozen layer's output for a picture never changes, so it is computed once for all folds, trials and processes. One
-file per (pixels, backbone, weights, layer); a worker that needs one while another writes it waits on a lock that the
-kernel releases when its holder dies. `network` computes the outputs, `phases` and `probe` read them.
+A frozen layer's output for a picture never changes, so it is computed once for all folds, trials and processes. This
+module says what an activation depends on and writes it; `prefix_store` keeps the files, `network` computes the outputs,
+`phases` and `probe` read them.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch.errors import Fault, ResourceError
-from fdsearch.files import digest_json, sync_folder
+import fdsearch.models
+from fdsearch.errors import Fault, StorageError
+from fdsearch.files import digest_json, disk_errors
 from fdsearch.layers import FEATURES
 from fdsearch.training import life
+from fdsearch.training.prefix_entry import Halves
+from fdsearch.training.prefix_store import PrefixStore
 
-Halves = NDArray[np.float16]
 Shape = tuple[int, ...]
 Compute = Callable[[Sequence[str]], Iterable[Mapping[str, NDArray[Any]]]]
 """Layer names to batches in row order, each with an array (batch, ...) per layer."""
+View = Mapping[str, Any]
+"""JSON values that say how the pictures were changed before they were shown to the network."""
 
-MAX_PICTURE_BYTES = 512 * 1024
-MAX_FILE_BYTES = 4 * 10**9
 _LARGEST = float(np.finfo(np.float16).max)
-_FORMAT = 1
-_LOCK_POLL_S = 0.2
-"""Seconds between two looks at whether the lock is free."""
+_FORMAT = 2
+_DIGITS = 20
+"""Hexadecimal digits of a name's two halves."""
 
 
-def affordable(shape: Shape, n_pictures: int) -> bool:
-    """Whether a layer's outputs, of `shape` for one picture, are small enough to be kept for `n_pictures`.
+@cache
+def code() -> dict[str, str]:
+    """What computes activations: versions of the packages, and a digest of the modules that build networks."""
+    folder = Path(next(iter(fdsearch.models.__path__)))
+    sources = {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
+    digest = hashlib.sha256(repr(sources).encode()).hexdigest()
+    return {"keras": _version("keras"), "tensorflow": _version("tensorflow"), "models": digest}
 
-    Examples
-    --------
-    >>> affordable((14, 14, 112), 1344), affordable((112, 112, 96), 1344)
-    (True, False)
-    """
-    size = 2 * int(np.prod(shape))
-    return size <= MAX_PICTURE_BYTES and size * n_pictures <= MAX_FILE_BYTES
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 class PrefixCache:
@@ -64,18 +71,33 @@ class PrefixCache:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], pooling: str, n_pictures: int) -> None:
-        self._folder = folder
+        self._store = PrefixStore(folder)
         self._identity = dict(identity)
         self._pooling = pooling
         self._n_pictures = n_pictures
 
-    def path(self, layer: str) -> Path:
+    def path(self, layer: str, view: View | None = None) -> Path:
         """The file of a layer."""
-        pooling = self._pooling if layer == FEATURES else None
-        key = digest_json([_FORMAT, self._identity, layer, pooling])
-        return self._folder / f"{key[:40]}.npy"
+        return self._store.path(self._name(layer, view))
 
-    def activations(self, shapes: Mapping[str, Shape], compute: Compute) -> dict[str, Halves]:
+    def fits(self, shapes: Mapping[str, Shape], views: Iterable[View | None] = (None,)) -> bool:
+        """Whether the budget and the disk can hold these activations for all these views at once.
+
+        What is stored of them counts as held, what others use stays. Another process may take the room before
+        `activations` asks for it.
+
+        Raises
+        ------
+        ConfigError
+            If the budget that was asked for is no number.
+        StorageError, ResourceError
+            If the folder cannot be used.
+        """
+        sizes = {self._name(layer, view): self._size(shape) for view in views for layer, shape in shapes.items()}
+        with disk_errors(self._store.folder, "the outputs of frozen layers"):
+            return self._store.fits(sizes)
+
+    def activations(self, shapes: Mapping[str, Shape], compute: Compute, view: View | None = None) -> dict[str, Halves]:
         """The activations at several cuts; what is missing or torn is computed, all of it in one pass.
 
         Parameters
@@ -84,57 +106,50 @@ class PrefixCache:
             Shape of each layer's output for one picture.
         compute : callable
             Called with the missing layers, if there are any.
+        view : mapping, optional
+            How `compute` changes the pictures; None as they are.
 
         Returns
         -------
         dict
-            Memory-mapped arrays, shape (n_pictures, *shape).
+            Memory-mapped arrays, shape (n_pictures, *shape); no other process removes them while they live.
 
         Raises
         ------
+        NoRoom
+            If the budget or the disk cannot hold what is missing; nothing is computed then.
         ResourceError
-            If the disk is full.
+            If the disk is full nevertheless.
+        StorageError
+            If the folder cannot be used.
         life.Stopped
             If the job is asked to end meanwhile.
         """
-        found = {layer: self._open(layer, shape) for layer, shape in shapes.items()}
-        if any(array is None for array in found.values()):
-            with self._lock():
-                missing = {layer: shape for layer, shape in shapes.items() if self._open(layer, shape) is None}
+        found = self._open(shapes, view)
+        if len(found) < len(shapes):
+            with disk_errors(self._store.folder, "the outputs of frozen layers"), self._store.group(self._group(view)):
+                found |= self._open({layer: shapes[layer] for layer in shapes if layer not in found}, view)
+                missing = {layer: shape for layer, shape in shapes.items() if layer not in found}
                 if missing:
-                    self._write(missing, compute(list(missing)))
-            found = {layer: self._open(layer, shape) for layer, shape in shapes.items()}
-        return {layer: array for layer, array in found.items() if array is not None}
+                    found |= self._write(missing, view, compute)
+        return {layer: found[layer] for layer in shapes}
 
-    def _open(self, layer: str, shape: Shape) -> Halves | None:
-        """The array, or None where the file is absent or not whole (a torn file is shorter than its header says)."""
-        try:
-            array: Any = np.load(self.path(layer), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return None
-        whole = array.dtype == np.float16 and array.shape == (self._n_pictures, *shape)
-        return array if whole else None
+    def _open(self, shapes: Mapping[str, Shape], view: View | None) -> dict[str, Halves]:
+        n = self._n_pictures
+        arrays = {layer: self._store.open(self._name(layer, view), (n, *shape)) for layer, shape in shapes.items()}
+        return {layer: array for layer, array in arrays.items() if array is not None}
 
-    def _write(self, shapes: Mapping[str, Shape], batches: Iterable[Mapping[str, NDArray[Any]]]) -> None:
-        # The name of the unfinished file is fixed: the next holder of the lock overwrites what a killed process left.
-        unfinished = {layer: self.path(layer).with_suffix(".tmp") for layer in shapes}
-        try:
-            with ExitStack() as stack:
-                streams = {layer: stack.enter_context(path.open("wb")) for layer, path in unfinished.items()}
-                self._stream(streams, shapes, batches)
-            for layer, temporary in unfinished.items():
-                temporary.replace(self.path(layer))
-            sync_folder(self._folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            fault = Fault(
-                str(self._folder), "a full disk", "room for the outputs of frozen layers", "delete the folder"
-            )
-            raise ResourceError("the disk is full", [fault]) from error
-        finally:
-            for temporary in unfinished.values():
-                temporary.unlink(missing_ok=True)
+    def _write(self, shapes: Mapping[str, Shape], view: View | None, compute: Compute) -> dict[str, Halves]:
+        names = {layer: self._name(layer, view) for layer in shapes}
+        with self._store.drafts({names[layer]: self._size(shape) for layer, shape in shapes.items()}) as drafts:
+            self._stream({layer: drafts[name] for layer, name in names.items()}, shapes, compute(list(shapes)))
+            said = {names[layer]: self._description(layer, shape, view) for layer, shape in shapes.items()}
+            self._store.publish(drafts, said)
+            found = self._open(shapes, view)  # before the drafts close: until then nobody may remove them
+        if len(found) < len(shapes):
+            fault = Fault(str(self._store.folder), "other bytes than were written", "a folder that keeps its files")
+            raise StorageError("the outputs of frozen layers cannot be read back", [fault])
+        return found
 
     def _stream(
         self,
@@ -144,31 +159,47 @@ class PrefixCache:
     ) -> None:
         """Write the arrays as streams: a memory map on a full disk kills the process with SIGBUS instead of raising."""
         for layer, stream in streams.items():
-            header = {"descr": "<f2", "fortran_order": False, "shape": (self._n_pictures, *shapes[layer])}
-            np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(self._header(shapes[layer]))
         for batch in batches:
             life.sign_or_stop()
             for layer, stream in streams.items():
                 stream.write(np.clip(batch[layer], -_LARGEST, _LARGEST).astype("<f2").tobytes())
-        for stream in streams.values():
-            stream.flush()
-            os.fsync(stream.fileno())
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{digest_json(self._identity)[:40]}.lock"
-        with path.open("w") as stream:
-            # Not waited for in the kernel: who waits for another worker's pass is alive, and says so.
-            while not _locked(stream):
-                life.sign_or_stop()
-                time.sleep(_LOCK_POLL_S)
-            yield
+    def _group(self, view: View | None) -> str:
+        """Entries that are computed in one pass: of one network, under one view of the pictures."""
+        return digest_json([_FORMAT, self._identity, code(), view])[:_DIGITS]
 
+    def _name(self, layer: str, view: View | None) -> str:
+        key = [layer, self._pooling_of(layer), self._n_pictures]
+        return f"{self._group(view)}-{digest_json(key)[:_DIGITS]}"
 
-def _locked(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _pooling_of(self, layer: str) -> str | None:
+        return self._pooling if layer == FEATURES else None
+
+    def _header(self, shape: Shape) -> bytes:
+        stream = io.BytesIO()
+        header = {"descr": "<f2", "fortran_order": False, "shape": (self._n_pictures, *shape)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        return stream.getvalue()
+
+    def _size(self, shape: Shape) -> int:
+        return len(self._header(shape)) + 2 * self._n_pictures * int(np.prod(shape))
+
+    def _description(self, layer: str, shape: Shape, view: View | None) -> dict[str, Any]:
+        # The digest of the pictures ends in their size and how they were resized, as `JobMaker` writes it.
+        sized = re.search(r"-(\d+)-([a-z]+)$", str(self._identity.get("pixels", "")))
+        return {
+            "what": "outputs of a frozen layer for all pictures of a set",
+            **self._identity,
+            "size": int(sized[1]) if sized else None,
+            "resize": sized[2] if sized else None,
+            "cut": layer,
+            "pooling": self._pooling_of(layer),
+            "view": view,
+            "code": code(),
+            "format": _FORMAT,
+            "shape": [self._n_pictures, *shape],
+            "dtype": "float16",
+            "bytes": self._size(shape),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }

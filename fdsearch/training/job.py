@@ -6,7 +6,7 @@ A job is one fit: train on some rows, predict others. It knows no study and no f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,10 @@ class Job:
     seed : int
     prefix_cache : Path
         Folder of the frozen layers' outputs.
+    view_seed : int
+        Of the variations of the pictures; the folds of a repeat share it, so that they share the varied pictures.
+    n_fits : int
+        How many fits share it.
     plugins : tuple of Path
         Python files that register builders and losses.
     save_to : Path or None
@@ -95,6 +99,8 @@ class Job:
     checkpoint : Path or None
         ``.npz`` that the fit writes at most once a minute and whenever its report stops it, and goes on from where the
         file exists and belongs to this very fit. The caller removes it with `training.checkpoint.discard`.
+    latencies : Path or None
+        Folder of measured latencies, in which that of the job's architecture shall be found after it.
     """
 
     id: str
@@ -108,10 +114,13 @@ class Job:
     monitor: Ints
     seed: int
     prefix_cache: Path
+    view_seed: int = 0
+    n_fits: int = 1
     plugins: tuple[Path, ...] = ()
     save_to: Path | None = None
     refit: Refit | None = None
     checkpoint: Path | None = None
+    latencies: Path | None = None
 
 
 def job_digest(job: Job) -> str:
@@ -124,6 +133,7 @@ def job_digest(job: Job) -> str:
             [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
             job.n_classes,
             job.seed,
+            job.view_seed,
             [digest_file(path) for path in job.plugins],
             None if job.refit is None else asdict(job.refit),
         ]
@@ -196,6 +206,8 @@ class JobMaker:
         validation: Ints,
         *,
         seed: int,
+        view_seed: int | None = None,
+        n_fits: int = 1,
         monitor: Ints | None = None,
         save_to: Path | None = None,
         refit: Refit | None = None,
@@ -215,6 +227,8 @@ class JobMaker:
             monitor=np.empty(0, np.int64) if monitor is None else monitor,
             seed=seed,
             prefix_cache=self.prefix_cache,
+            view_seed=seed if view_seed is None else view_seed,
+            n_fits=n_fits,
             plugins=self.plugins,
             save_to=save_to,
             refit=refit,
@@ -225,17 +239,20 @@ class JobMaker:
         self,
         job_id: str,
         config: TrialConfig,
-        fold: Fold,
+        folds: Sequence[Fold],
+        number: int,
         *,
-        seed: int,
+        random_state: int,
+        repeat: int,
         single_split: bool,
         checkpoint: Path | None = None,
     ) -> Job:
-        """Make the job of one fold.
+        """Make the job of fold `number` of a repeat.
 
         Early stopping watches the validation part in single-split mode. With several folds it must not: there it
         watches an inner grouped part of the fold's own training rows, which then are not trained on.
         """
+        fold, seed = folds[number], fit_seed(random_state, repeat, number)
         train, monitor = fold.train, np.empty(0, np.int64)
         if config.early_stopping.monitor != "none":
             if single_split:
@@ -243,4 +260,14 @@ class JobMaker:
             else:
                 inner = inner_split(self.labels[train], self.groups[train], _INNER_SHARE, seed)
                 train, monitor = train[inner.train], train[inner.validation]
-        return self.job(job_id, config, train, fold.validation, seed=seed, monitor=monitor, checkpoint=checkpoint)
+        return self.job(
+            job_id,
+            config,
+            train,
+            fold.validation,
+            seed=seed,
+            view_seed=fit_seed(random_state, repeat, 0),
+            n_fits=len(folds),
+            monitor=monitor,
+            checkpoint=checkpoint,
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,26 +18,31 @@ from numpy.typing import NDArray
 
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.layers import LOGITS
+from fdsearch.layers import HEAD_DROPOUT, LOGITS
 from fdsearch.training import life
 from fdsearch.training.features import Shape
 from fdsearch.training.probe import Head
-from fdsearch.training.steps import Forward, TrainStep, make_forward
+from fdsearch.training.resident import on_device
+from fdsearch.training.steps import Forward, TrainStep, make_forward, traced_for
 from fdsearch.training.stopping import Weights
+from fdsearch.training.views import View
 from fdsearch.trial import Phase, TrialConfig
 
 if TYPE_CHECKING:
     import keras
 
-KEPT = 2
-"""Networks kept per process: a search alternates between few sizes, and each costs up to a gigabyte."""
+KEPT = 4
+"""Networks kept per process: a search alternates between few sizes and poolings; a large backbone takes much memory."""
 
 CHUNK_BYTES = 1 << 24
 MAX_CHUNK = 256
 """A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
 
-_BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "dropout", "custom")
-"""Fields of a configuration that decide what `build_model` builds."""
+_BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "custom")
+"""Fields of a configuration that decide what `build_model` builds, the rate of the dropout before the head aside."""
+
+KEPT_STEPS = 4
+"""Traced steps kept per network; each holds a graph of tens of megabytes and its optimizer's moments."""
 
 _kept: OrderedDict[str, Network] = OrderedDict()
 
@@ -63,9 +69,8 @@ class Network:
         self._initial: Weights = []
         self._random_states = [_random_states(layer) for layer in self.model.layers]
         self._halves: dict[str, tuple[Any, Any]] = {}
-        self._forwards: dict[str | None, Forward] = {}
-        self._steps: dict[Any, TrainStep] = {}
-        self._steps_config = ""
+        self._forwards: dict[str | tuple[str, ...] | None, Forward] = {}
+        self._steps: OrderedDict[Any, TrainStep] = OrderedDict()
 
     @property
     def n_parameters(self) -> int:
@@ -110,6 +115,10 @@ class Network:
                 # Keras adds 1 to the second number with each draw.
                 state.assign(np.array([(seed + number) % 2**32, index + n_steps], np.uint32).astype(state.dtype))
 
+    def set_dropout(self, rate: float) -> None:
+        """Set the rate of the dropout before the head, for the saved model: training steps bring their own."""
+        self.model.get_layer(HEAD_DROPOUT).rate = rate
+
     def set_head(self, head: Head) -> None:
         self.model.get_layer(LOGITS).set_weights([head.kernel, head.bias])
 
@@ -136,6 +145,12 @@ class Network:
         """Shape of a cut's activation for one picture."""
         return tuple(self._split(cut)[0].outputs[0].shape[1:])
 
+    def frozen_macs(self, cut: str) -> int:
+        """Multiplications with an addition up to a cut, for one picture."""
+        from fdsearch.models.graph import macs
+
+        return macs(self._split(cut)[0])
+
     def step(self, config: TrialConfig, cut: str, *, stored: bool) -> TrainStep:
         """The training step behind a cut, for the layers that are trainable now; its optimizer is fresh.
 
@@ -147,16 +162,22 @@ class Network:
         stored : bool
             Whether the activations of `cut` are the input, or the pictures.
         """
-        digest = digest_json(config.to_json())
-        if digest != self._steps_config:
-            # A step is traced for one configuration (loss, optimizer, augmentation): the last one's are of no use.
-            self._steps, self._steps_config = {}, digest
-        prefix, tail = self._split(cut)
-        key = (cut, stored, tuple(layer.trainable for layer in self.model.layers))
+        if stored:
+            config = replace(config, augmentation=0.0)  # what is stored is varied already, or not to be
+        key = (cut, stored, tuple(layer.trainable for layer in self.model.layers), traced_for(config))
         if key not in self._steps:
-            self._steps[key] = TrainStep(None if stored else prefix, tail, config, self.n_classes)
-        self._steps[key].restart()
+            while len(self._steps) >= KEPT_STEPS:
+                self._steps.popitem(last=False)
+            self._steps[key] = self._make_step(config, cut, stored=stored)
+        self._steps.move_to_end(key)
+        self._steps[key].restart(config)
         return self._steps[key]
+
+    def _make_step(self, config: TrialConfig, cut: str, *, stored: bool) -> TrainStep:
+        from fdsearch.models.graph import trunk
+
+        prefix = None if stored else self._split(cut)[0]
+        return TrainStep(prefix, trunk(self.model, cut), self.model.get_layer(LOGITS), config, self.n_classes)
 
     def logits(self, array: NDArray[Any], rows: NDArray[np.int64], start: str | None) -> NDArray[np.float32]:
         """Logits of some rows of the pictures (`start` None) or of a cut's stored activations, shape (m, n_classes)."""
@@ -167,17 +188,36 @@ class Network:
         parts = []
         for chunk in _chunks(rows, array.shape[1:]):
             life.sign()
-            parts.append(forward(np.asarray(array[chunk])))
+            parts.append(forward(*on_device(array, chunk)))
         return np.concatenate(parts) if parts else np.empty((0, self.n_classes), np.float32)
 
-    def activations(self, pictures: NDArray[np.uint8], cuts: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
-        """Activations of cuts for all pictures, in chunks: an array (chunk, ...) per cut."""
+    def activations(
+        self, pictures: NDArray[np.uint8], cuts: Sequence[str], view: View | None = None
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Activations of cuts for all pictures, in chunks: an array (chunk, ...) per cut.
+
+        Parameters
+        ----------
+        pictures : ndarray of uint8, shape (n, size, size, 1)
+        cuts : sequence of str
+        view : View or None
+            How the pictures are varied before; None takes them as they are.
+        """
+        forward = self._forward(tuple(cuts))
+        for chunk in _chunks(np.arange(len(pictures)), pictures.shape[1:]):
+            array, rows = on_device(pictures, chunk)
+            if view is not None:
+                array, rows = view.of(array, rows, chunk), np.arange(len(chunk))
+            yield forward(array, rows)
+
+    def _forward(self, ends: tuple[str, ...]) -> Forward:
+        """From pictures to the activations of cuts, by their names."""
         import keras
 
-        tensors = {cut: self._split(cut)[0].outputs[0] for cut in cuts}
-        forward = make_forward(keras.Model(self.model.inputs, tensors))
-        for chunk in _chunks(np.arange(len(pictures)), pictures.shape[1:]):
-            yield forward(np.asarray(pictures[chunk[0] : chunk[-1] + 1]))  # type: ignore[misc]
+        if ends not in self._forwards:
+            tensors = {cut: self._split(cut)[0].outputs[0] for cut in ends}
+            self._forwards[ends] = make_forward(keras.Model(self.model.inputs, tensors))
+        return self._forwards[ends]
 
     def save(self, path: Path) -> None:
         """Write the whole model, from raw uint8 pictures to logits, as ``.keras``; whole or not at all.
@@ -211,11 +251,17 @@ def borrow(config: TrialConfig, n_classes: int, plugins: Sequence[Path]) -> Netw
     key = digest_json([[fields[name] for name in _BUILT_FROM], n_classes, [digest_file(plugin) for plugin in plugins]])
     if key in _kept:
         _kept.move_to_end(key)
-        return _kept[key]
-    while len(_kept) >= KEPT:
-        _kept.popitem(last=False)
-    _kept[key] = Network(config, n_classes)
+    else:
+        while len(_kept) >= KEPT:
+            _kept.popitem(last=False)
+        _kept[key] = Network(config, n_classes)
+    _kept[key].set_dropout(config.dropout)
     return _kept[key]
+
+
+def forget() -> None:
+    """Drop the process's networks; the next job builds its own."""
+    _kept.clear()
 
 
 def _random_states(layer: keras.Layer) -> list[keras.Variable]:

@@ -1,14 +1,15 @@
 """One gradient phase: where its pictures come from, and one epoch over them.
 
-`trainer` decides what happens between epochs. A phase reads stored activations of its frozen prefix where they can be
-had, else the pictures.
+`trainer` decides what happens between epochs. A phase reads stored outputs of its frozen prefix where they can be had
+and pay (`costs`), else the pictures.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,12 +18,21 @@ from numpy.typing import NDArray
 
 from fdsearch.layers import FEATURES, PREPROCESSING
 from fdsearch.training import life
-from fdsearch.training.batches import Floats, epoch_batches
-from fdsearch.training.features import Compute, Halves, PrefixCache, Shape, affordable
-from fdsearch.training.job import Ints, Refit
+from fdsearch.training.batches import Batches, Floats, epoch_batches
+from fdsearch.training.costs import Costs
+from fdsearch.training.features import Compute, PrefixCache, Shape
+from fdsearch.training.job import Ints, Job, Refit
 from fdsearch.training.network import Network
+from fdsearch.training.prefix_store import NoRoom
+from fdsearch.training.resident import fits, on_device
 from fdsearch.training.steps import TrainStep
-from fdsearch.trial import Phase, TrialConfig
+from fdsearch.training.views import View, view_of
+from fdsearch.trial import TrialConfig
+
+_CALL_S = 0.5
+"""Steps are handed to the device in calls of about this length, so that a stop is heard and life is shown."""
+_CALL_BYTES = 1 << 26
+"""Of a set that does not stay on the device, so much goes there with each call."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +42,23 @@ class Feed:
     Parameters
     ----------
     array : ndarray, shape (n, ...)
-        The pictures (uint8), or the stored activations of `cut` (float16).
+        The pictures (uint8), or the stored outputs of `cut` (float16); not varied.
     cut : str
         Up to where the phase's network is frozen.
     stored : bool
+    varied : callable or None
+        From a `View` to the stored outputs of its pictures, shape (n, ...); None where nothing is varied or the
+        training step varies the pictures itself.
     """
 
     array: NDArray[Any]
     cut: str
     stored: bool
+    varied: Callable[[View], NDArray[Any]] | None = None
 
     @property
     def start(self) -> str | None:
-        """The cut whose activations `array` holds; None for pictures."""
+        """The cut whose outputs `array` holds; None for pictures."""
         return self.cut if self.stored else None
 
 
@@ -71,42 +85,73 @@ def cuts(network: Network, config: TrialConfig) -> tuple[str, ...]:
     return tuple(ends)
 
 
-def reads_stored(network: Network, config: TrialConfig, phase: Phase, cut: str, n_pictures: int) -> bool:
-    """Whether a phase trains on stored activations of its cut.
+def feeds(
+    network: Network, job: Job, pictures: NDArray[np.uint8], cache: PrefixCache | None, costs: Costs
+) -> list[Feed]:
+    """What each phase of a job's configuration reads; outputs that are not stored yet are computed in one pass.
 
-    Not with augmentation (each epoch sees other pictures), not where nothing is frozen, not where the prefix is
-    drawn at random for each seed, and not where they would take too much room.
-    """
-    if phase.name == "probe":
-        return True
-    shared = network.weights_digest is not None and config.augmentation == 0 and cut != PREPROCESSING
-    return shared and affordable(network.shape(cut), n_pictures)
-
-
-def feeds(network: Network, config: TrialConfig, pictures: NDArray[np.uint8], cache: PrefixCache | None) -> list[Feed]:
-    """What each phase of a configuration reads; activations that are not stored yet are computed in one pass.
+    Stored outputs are read where something is frozen, with the same weights for all seeds, and where they pay.
 
     Parameters
     ----------
     network : Network
         With its initial weights.
-    config : TrialConfig
+    job : Job
     pictures : ndarray of uint8, shape (n, size, size, 1)
     cache : PrefixCache or None
         None computes a probe's features for this job alone.
+    costs : Costs
+        Of this machine.
     """
-    ends = cuts(network, config)
-    stored = [
-        reads_stored(network, config, phase, end, len(pictures)) for phase, end in zip(config.phases, ends, strict=True)
+    ends, compute = cuts(network, job.config), partial(network.activations, pictures)
+    of_probe = {FEATURES: network.shape(FEATURES)} if job.config.phases[0].name == "probe" else {}
+    shapes = dict(of_probe) if cache is None else _worth_storing(network, job, ends, cache, costs)
+    try:
+        arrays = _in_memory(of_probe, compute) if cache is None else cache.activations(of_probe | shapes, compute)
+    except NoRoom:
+        shapes, arrays = {}, _in_memory(of_probe, compute)
+    varies = job.config.augmentation > 0
+    varied = partial(_varied, network, pictures, cache) if varies else None
+    read = shapes if varies else of_probe | shapes  # what the probe reads is there anyway
+    return [
+        Feed(arrays[end], end, True, None if varied is None else partial(varied, end))
+        if phase.name == "probe" or end in read
+        else Feed(pictures, end, False)
+        for phase, end in zip(job.config.phases, ends, strict=True)
     ]
-    shapes = {end: network.shape(end) for end, kept in zip(ends, stored, strict=True) if kept}
-    compute = partial(network.activations, pictures)
-    arrays: Mapping[str, NDArray[Any]]
-    arrays = _in_memory(shapes, compute) if cache is None else cache.activations(shapes, compute)
-    return [Feed(arrays[end] if kept else pictures, end, kept) for end, kept in zip(ends, stored, strict=True)]
 
 
-def _in_memory(shapes: Mapping[str, Shape], compute: Compute) -> dict[str, Halves]:
+def _worth_storing(
+    network: Network, job: Job, ends: Sequence[str], cache: PrefixCache, costs: Costs
+) -> dict[str, Shape]:
+    """The cuts whose outputs are cheaper to read than to compute in each step, and for which there is room."""
+    config, shapes = job.config, {}
+    for phase, end in zip(config.phases, ends, strict=True):
+        if phase.name == "probe" or end == PREPROCESSING:
+            continue
+        # A view is computed for all fits that share it and read once by each; the pictures as they are, in each epoch.
+        n_reads = job.n_fits * (1 if config.augmentation > 0 else max(1, phase.epochs))
+        if costs.storing_pays(network.frozen_macs(end), network.shape(end), n_reads):
+            shapes[end] = network.shape(end)
+    views = {view_of(config, job.view_seed, epoch, len(job.labels)) for epoch in range(config.epochs)}
+    identities = [None, *(view.identity() for view in views if config.augmentation > 0)]
+    return shapes if cache.fits(shapes, identities) else {}
+
+
+def _varied(
+    network: Network, pictures: NDArray[np.uint8], cache: PrefixCache | None, cut: str, view: View
+) -> NDArray[Any]:
+    """The outputs of a cut for the pictures of a view, stored where there is room."""
+    shapes, compute = {cut: network.shape(cut)}, partial(network.activations, pictures, view=view)
+    try:
+        if cache is not None:
+            return cache.activations(shapes, compute, view=view.identity())[cut]
+    except NoRoom:
+        pass
+    return _in_memory(shapes, compute)[cut]
+
+
+def _in_memory(shapes: Mapping[str, Shape], compute: Compute) -> dict[str, NDArray[np.float16]]:
     parts = []
     for part in compute(list(shapes)) if shapes else ():
         life.sign_or_stop()
@@ -139,16 +184,7 @@ def n_batches(rows: Ints, batch_size: int) -> int:
 
 
 def train_epoch(
-    step: TrainStep,
-    feed: Feed,
-    rows: Ints,
-    labels: Ints,
-    weights: Floats,
-    *,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    rate: Callable[[float], float],
+    step: TrainStep, feed: Feed, job: Job, rows: Ints, weights: Floats, *, epoch: int, rate: Callable[[float], float]
 ) -> EpochFigures:
     """Train once over some rows.
 
@@ -156,24 +192,57 @@ def train_epoch(
     ----------
     step : TrainStep
     feed : Feed
+    job : Job
     rows : ndarray of int64
         Of `feed.array`.
-    labels : ndarray of int64, shape (n,)
-        Of the whole set.
     weights : ndarray of float64, shape (n_classes,)
-    batch_size, seed : int
     epoch : int
-        Over all phases; decides the order of the batches.
+        Over all phases; decides the order of the batches and the view.
     rate : callable
         Share of the epoch that is done (0 to 1) to the learning rate.
     """
-    batches = epoch_batches(rows, batch_size, seed, epoch)
-    augmentation_seeds = np.random.default_rng([seed, 2, epoch]).integers(0, 2**31 - 1, len(batches))
-    rates = [rate(number / len(batches)) for number in range(len(batches))]
-    sums = []
-    for number, batch in enumerate(batches):
+    array, draws = feed.array, None
+    if job.config.augmentation > 0:
+        view = view_of(job.config, job.view_seed, epoch, len(feed.array))
+        if feed.varied is not None:
+            array = feed.varied(view)
+        else:
+            draws = view.draws()
+    batches = _plan(job, rows, weights, epoch, rate, draws)
+    losses, hits = _run(step, array, batches)
+    loss = math.fsum(losses) / len(rows)
+    return EpochFigures(loss, hits / len(rows), float(np.mean(batches.rates)))
+
+
+def _plan(
+    job: Job, rows: Ints, weights: Floats, epoch: int, rate: Callable[[float], float], draws: NDArray[Any] | None
+) -> Batches:
+    parts = epoch_batches(rows, job.config.batch_size, job.seed, epoch)
+    order = np.concatenate(parts)
+    labels = job.labels[order]
+    return Batches(
+        rows=order,
+        starts=np.cumsum([0, *map(len, parts)], dtype=np.int64),
+        labels=labels,
+        weights=weights[labels].astype(np.float32),
+        rates=np.array([rate(number / len(parts)) for number in range(len(parts))], np.float32),
+        seeds=np.random.default_rng([job.seed, 3, epoch]).integers(0, 2**31 - 1, len(parts), np.int32),
+        draws=np.empty((len(order), 0), np.float32) if draws is None else draws[order],
+    )
+
+
+def _run(step: TrainStep, array: NDArray[Any], batches: Batches) -> tuple[list[float], int]:
+    """Hand the batches over in calls that are neither long nor large."""
+    size = len(batches.rows) / len(batches) * array[0].nbytes
+    most = len(batches) if fits(array) else max(1, int(_CALL_BYTES // size))
+    losses: list[float] = []
+    hits, first, n_steps = 0, 0, 1
+    while first < len(batches):
         life.sign()  # asked to end, it still ends the epoch: the next report hears it and can keep a checkpoint
-        targets = labels[batch], weights[labels[batch]]
-        sums.append(step(feed.array[batch], *targets, rates[number], int(augmentation_seeds[number])))
-    loss = math.fsum(float(loss) for loss, _ in sums) / len(rows)
-    return EpochFigures(loss, sum(float(hits) for _, hits in sums) / len(rows), float(np.mean(rates)))
+        part = batches.part(first, min(first + n_steps, len(batches)))
+        on, places = on_device(array, part.rows)
+        began = time.monotonic()
+        more, right = step(on, replace(part, rows=places))
+        losses, hits, first = [*losses, *map(float, more)], hits + right, first + len(part)
+        n_steps = min(most, max(1, int(n_steps * _CALL_S / (time.monotonic() - began + 1e-9))))
+    return losses, hits

@@ -1,26 +1,37 @@
-"""Compiled work on batches: one optimizer step, and the forward pass.
+"""Compiled work on a device: some optimizer steps at once, and the forward pass.
 
-Both take batches of any size with one trace, because tracing a backbone costs seconds. Own code instead of
-`keras.Model.fit`, whose every call prepares data adapters and callbacks, traces anew after each `compile`, and counts
-its accuracy with weights; nothing is compiled by XLA, which made the same step 16 times slower on a CPU.
+Both read an array that lies on the device and gather their batches there by row number. They take batches of any size
+with one trace, because tracing a backbone costs seconds, and what varies between two trials of one shape is a variable
+and not part of the trace. Own code instead of `keras.Model.fit`, whose every call prepares data adapters and callbacks,
+traces anew after each `compile`, and counts its accuracy with weights; nothing is compiled by XLA, which made the same
+step 16 times slower on a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsearch.models.augmentation import augment
+from fdsearch.training.batches import Batches
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     import keras
 
-Forward = Callable[[NDArray[Any]], NDArray[np.float32]]
+    from fdsearch.models.losses import LossFunction
+
+Forward = Callable[[Any, NDArray[np.int64]], Any]
+"""``(array on the device, rows (b,)) -> outputs of those rows`` as numpy arrays."""
 
 MOMENTUM = 0.9
+_KNOBS = ("label_smoothing", "focal_gamma", "weight_decay", "dropout", "augmentation")
+"""Numbers of a configuration that a traced step reads from variables."""
+_OWN_LOSSES = ("cross_entropy", "focal")
 
 
 def make_optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:
@@ -44,16 +55,17 @@ def make_optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:
 
 
 def make_forward(model: keras.Model) -> Forward:
-    """A function from a batch to logits, or to a list of outputs, in inference mode."""
+    """A function from rows of an array to the model's output or outputs, in inference mode."""
     import tensorflow as tf
 
     entry = model.inputs[0]
     call = tf.function(
-        lambda batch: model(tf.cast(batch, entry.dtype), training=False),
-        input_signature=[_signature(entry.shape[1:], stored_dtype(entry.dtype))],
+        lambda array, rows: model(tf.cast(tf.gather(array, rows), entry.dtype), training=False),
+        input_signature=[_signature(entry.shape[1:], stored_dtype(entry.dtype)), _signature((), "int64")],
+        autograph=False,
         jit_compile=False,
     )
-    return lambda batch: tf.nest.map_structure(lambda tensor: tensor.numpy(), call(batch))
+    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), call(array, rows))
 
 
 def stored_dtype(dtype: str) -> str:
@@ -61,35 +73,63 @@ def stored_dtype(dtype: str) -> str:
     return dtype if dtype == "uint8" else "float16"
 
 
-def _signature(shape: tuple[int, ...], dtype: str) -> Any:
+def _signature(shape: Sequence[int | None], dtype: str) -> Any:
     import tensorflow as tf
 
     return tf.TensorSpec((None, *shape), dtype)
 
 
+def traced_for(config: TrialConfig) -> tuple[Any, ...]:
+    """What of a configuration is part of a trace: steps of configurations that agree in it are interchangeable."""
+    loss = config.loss if config.loss in _OWN_LOSSES else repr(config)  # a plugin's may do anything with its numbers
+    varied = config.augmentation_policy if config.augmentation > 0 else None
+    return (config.optimizer, loss, varied)
+
+
 class TrainStep:
-    """One gradient step of the layers that were trainable when this was made.
+    """Gradient steps of the layers that are trainable when this is made.
 
     Parameters
     ----------
     prefix : keras.Model or None
         Frozen layers that run first, in inference mode; None where their outputs are the input.
-    tail : keras.Model
-        The rest, up to the logits, in training mode.
+    trunk : keras.Model or None
+        What follows, up to the pooled features, in training mode; None where the features are the input.
+    head : keras.layers.Dense
+        From features to logits; dropout before it is the step's own, so that its rate can vary without a new trace.
     config : TrialConfig
-        Loss, optimizer, augmentation.
+        Loss, optimizer, augmentation (of pictures alone: a step on stored outputs does not augment).
     n_classes : int
     """
 
-    def __init__(self, prefix: keras.Model | None, tail: keras.Model, config: TrialConfig, n_classes: int) -> None:
-        self._optimizer = make_optimizer(config)
-        self._optimizer.build(tail.trainable_variables)
-        self._fresh = self.state()
-        self._call = _compile(prefix, tail, self._optimizer, config, n_classes)
+    def __init__(
+        self,
+        prefix: keras.Model | None,
+        trunk: keras.Model | None,
+        head: keras.layers.Dense,
+        config: TrialConfig,
+        n_classes: int,
+    ) -> None:
+        import tensorflow as tf
 
-    def restart(self) -> None:
-        """Forget the optimizer's moments, as a new phase does."""
+        from fdsearch.models.losses import make_loss
+
+        self._optimizer = make_optimizer(config)
+        variables = [*([] if trunk is None else trunk.trainable_variables), *head.trainable_variables]
+        self._optimizer.build(variables)
+        self._fresh = self.state()
+        self._knobs = {name: tf.Variable(float(getattr(config, name)), dtype=tf.float32) for name in _KNOBS}
+        self._optimizer.weight_decay = self._knobs["weight_decay"]
+        knobs: dict[str, Any] = self._knobs
+        loss = make_loss(replace(config, **knobs) if config.loss in _OWN_LOSSES else config, n_classes)
+        network = _Network(prefix, trunk, head, knobs["dropout"], _variation(config, knobs["augmentation"]))
+        self._call = _compile(network, variables, self._optimizer, loss)
+
+    def restart(self, config: TrialConfig) -> None:
+        """Forget the optimizer's moments, as a new phase does, and take the numbers of a configuration."""
         self.restore(self._fresh)
+        for name, knob in self._knobs.items():
+            knob.assign(float(getattr(config, name)))
 
     def state(self) -> list[NDArray[Any]]:
         """A copy of the optimizer's variables."""
@@ -100,74 +140,105 @@ class TrainStep:
         for variable, value in zip(self._optimizer.variables, state, strict=True):
             variable.assign(value)
 
-    def __call__(
-        self, batch: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[Any], rate: float, seed: int
-    ) -> tuple[Any, Any]:
-        """Train on one batch.
+    def __call__(self, array: Any, batches: Batches) -> tuple[NDArray[np.float32], int]:
+        """Train on some batches, one after the other.
 
         Parameters
         ----------
-        batch : ndarray of uint8 or float16, shape (b, ...)
-        labels : ndarray of int64, shape (b,)
-        weights : ndarray, shape (b,)
-            Of each picture's loss, 1 on average over the training part.
-        rate : float
-        seed : int
-            Of the augmentation.
+        array : tensor or ndarray, uint8 or float16, shape (n, ...)
+            What `batches.rows` count in.
+        batches : Batches
 
         Returns
         -------
-        loss, hits : scalar tensors
-            Sums over the batch of the weighted loss and of right predictions, before the step; not yet read back,
-            so that an accelerator is not waited for.
+        losses : ndarray of float32, shape (n_batches,)
+            Sum of the weighted loss over each batch, before its step.
+        hits : int
+            Right predictions in all batches, each before its step.
         """
-        self._optimizer.learning_rate = rate
-        loss, hits = self._call(batch, labels, weights.astype(np.float32), np.int32(seed))
-        return loss, hits
+        losses, hits = self._call(
+            array,
+            batches.rows,
+            batches.starts,
+            batches.labels,
+            batches.weights,
+            batches.rates,
+            batches.seeds,
+            batches.draws,
+        )
+        return losses.numpy(), int(hits)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network in training mode, its dropout before the head drawn from a seed."""
+
+    prefix: keras.Model | None
+    trunk: keras.Model | None
+    head: keras.layers.Dense
+    dropout: Any
+    vary: Callable[[Any, Any], Any] | None
+
+    @property
+    def entry(self) -> Any:
+        """Shape and dtype of its input."""
+        first = self.prefix or self.trunk
+        return self.head.input if first is None else first.inputs[0]
+
+    def frozen(self, batch: Any, draws: Any) -> Any:
+        """What comes before the first trained layer."""
+        import tensorflow as tf
+
+        inputs = tf.cast(batch if self.vary is None else self.vary(batch, draws), self.entry.dtype)
+        return inputs if self.prefix is None else self.prefix(inputs, training=False)
+
+    def logits(self, inputs: Any, seed: Any) -> Any:
+        """From the outputs of `frozen`."""
+        import tensorflow as tf
+
+        features = inputs if self.trunk is None else self.trunk(inputs, training=True)
+        drawn = tf.random.stateless_uniform(tf.shape(features), tf.stack([seed, 1]))
+        return self.head(tf.where(drawn < self.dropout, 0.0, features / (1.0 - self.dropout)))
 
 
 def _compile(
-    prefix: keras.Model | None,
-    tail: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    config: TrialConfig,
-    n_classes: int,
+    network: _Network, variables: Sequence[Any], optimizer: keras.optimizers.Optimizer, loss: LossFunction
 ) -> Callable[..., tuple[Any, Any]]:
     import tensorflow as tf
 
-    from fdsearch.models.losses import make_loss
-
-    per_picture = make_loss(config, n_classes)
-    variables = tail.trainable_variables
-    entry = (prefix or tail).inputs[0]
-
-    def step(batch: Any, labels: Any, weights: Any, seed: Any) -> tuple[Any, Any]:
-        inputs = tf.cast(_varied(batch, seed, config) if config.augmentation > 0 else batch, entry.dtype)
-        if prefix is not None:
-            inputs = prefix(inputs, training=False)
+    def step(batch: Any, labels: Any, weights: Any, seed: Any, draws: Any) -> tuple[Any, Any]:
+        inputs = network.frozen(batch, draws)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            logits = tail(inputs, training=True)
-            losses = weights * tf.cast(per_picture(labels, logits), tf.float32)
+            logits = network.logits(inputs, seed)
+            losses = weights * tf.cast(loss(labels, logits), tf.float32)
             mean = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(mean, [variable.value for variable in variables]), variables)
-        hits = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int64) == labels, tf.float32))
+        hits = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int64) == labels, tf.int32))
         return tf.reduce_sum(losses), hits
 
-    signature = [
-        _signature(entry.shape[1:], stored_dtype(entry.dtype)),
-        _signature((), "int64"),
-        _signature((), "float32"),
-        tf.TensorSpec((), tf.int32),
-    ]
-    return tf.function(step, input_signature=signature, jit_compile=False)  # type: ignore[no-any-return]
+    def steps(
+        array: Any, rows: Any, starts: Any, labels: Any, weights: Any, rates: Any, seeds: Any, draws: Any
+    ) -> tuple[Any, Any]:
+        def one(number: Any, losses: Any, hits: Any) -> tuple[Any, Any, Any]:
+            members = slice(starts[number], starts[number + 1])
+            optimizer.learning_rate = rates[number]
+            batch = tf.gather(array, rows[members])
+            loss_sum, n_right = step(batch, labels[members], weights[members], seeds[number], draws[members])
+            return number + 1, losses.write(number, loss_sum), hits + n_right
+
+        n_batches = tf.size(rates)
+        start = (tf.constant(0), tf.TensorArray(tf.float32, n_batches, element_shape=()), tf.constant(0))
+        _, losses, hits = tf.while_loop(lambda number, *_: number < n_batches, one, start, parallel_iterations=1)
+        return losses.stack(), hits
+
+    entry = network.entry
+    of_rows = [_signature((), dtype) for dtype in ("int64", "int64", "int64", "float32", "float32", "int32")]
+    signature = [_signature(entry.shape[1:], stored_dtype(entry.dtype)), *of_rows, _signature((None,), "float32")]
+    return tf.function(steps, input_signature=signature, autograph=False, jit_compile=False)  # type: ignore[no-any-return]
 
 
-def _varied(pictures: Any, seed: Any, config: TrialConfig) -> Any:
-    """Augmented pictures, rounded to gray values as a camera would deliver them."""
-    import tensorflow as tf
-
-    from fdsearch.models.augmentation import augment
-
-    varied = augment(pictures, seed, config.augmentation, config.augmentation_policy)
-    return tf.round(tf.clip_by_value(varied, 0.0, 255.0))
+def _variation(config: TrialConfig, strength: Any) -> Callable[[Any, Any], Any] | None:
+    if config.augmentation == 0:
+        return None
+    return lambda pictures, draws: augment(pictures, draws, strength, config.augmentation_policy)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.training import phases
+from fdsearch.training import latency, phases
 from fdsearch.training.batches import Floats, class_weights, effective_shares, training_rows
 from fdsearch.training.checkpoint import Checkpoint, CheckpointFile
+from fdsearch.training.costs import calibrated
 from fdsearch.training.descent import Descent
 from fdsearch.training.features import PrefixCache
 from fdsearch.training.job import CurveRow, Ints, Job, Report, Result, job_digest
@@ -64,6 +65,7 @@ def fit(job: Job, report: Report) -> Result:
 
     started = time.monotonic()
     load_plugins(job.plugins)
+    latency.ensure(job)
     network = borrow(job.config, job.n_classes, job.plugins)
     network.reset(job.seed)
     run = _Run(job, report, network, started)
@@ -102,7 +104,9 @@ class _Run:
         """Run the phases; returns the status of the result."""
         pictures: Any = np.load(self.job.pixels, mmap_mode="r", allow_pickle=False)
         # What the prefix cache holds belongs to the initial weights: a checkpoint is restored only after this.
-        feeds = phases.feeds(self.network, self.job.config, pictures, self._cache(len(pictures)))
+        feeds = phases.feeds(
+            self.network, self.job, pictures, self._cache(len(pictures)), calibrated(self.job.prefix_cache)
+        )
         saved = None if self.checkpoints is None else self.checkpoints.read()
         try:
             for index in range(0 if saved is None else saved.phase, len(feeds)):

@@ -19,6 +19,7 @@ EXPECTED = {
     *("demo", "init", "run", "search", "select", "train", "status", "stop", "logs", "space", "dashboard", "report"),
     *("data audit", "data fetch", "data synthesize", "models list", "models fetch"),
     *("registry list", "registry show", "registry verify", "registry promote", "predict", "doctor"),
+    *("cache list", "cache clear"),
 }
 
 

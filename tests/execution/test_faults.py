@@ -254,7 +254,7 @@ def test_a_prefix_pass_is_alive_and_so_is_who_waits_for_it(make_supervisor, make
     while len(results) < 2:
         results |= {event.result.id: event.result for event in supervisor.events(30)}
     assert {result.status for result in results.values()} == {"stopped"}  # neither came to a report, neither was killed
-    assert [path.suffix for path in (tmp_path / "prefix").iterdir()] == [".lock"]
+    assert {path.suffix for path in (tmp_path / "prefix").iterdir()} == {".lock"}
     again = supervisor.run_all([make_job("c", epochs=3), make_job("d", epochs=3)])
     assert [len(result.curve) for result in again.values()] == [3, 3]  # a no that came late is not theirs
 

@@ -9,10 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fdsearch.errors import ConfigError
-from fdsearch.models.augmentation import POLICIES, augment
+from fdsearch.models.augmentation import N_DRAWS, POLICIES, draw_variations
+from fdsearch.models.augmentation import augment as augment_drawn
 from fdsearch.parameters import AUGMENTATION_POLICIES
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 1), dtype=np.uint8)
+
+
+def augment(pictures, seed, strength, policy="mild"):
+    return augment_drawn(pictures, draw_variations(len(pictures), seed, 0), strength, policy)
 
 
 @pytest.fixture(params=AUGMENTATION_POLICIES)
@@ -59,13 +64,30 @@ def test_kinds_of_variation_are_drawn_independently():
     assert abs(correlation) < 0.3
 
 
-def test_a_traced_step_draws_anew_for_each_seed_and_agrees_with_the_untraced(policy):
-    signature = [tf.TensorSpec((None, 24, 32, 1), tf.uint8), tf.TensorSpec((), tf.int32)]
-    traced = tf.function(lambda batch, seed: augment(batch, seed, 0.5, policy), input_signature=signature)
-    found = [np.asarray(traced(PICTURES, np.int32(seed))) for seed in (1, 2)]
-    assert not np.array_equal(*found)
+def test_a_traced_step_agrees_with_the_untraced(policy):
+    draws = draw_variations(4, 1, 0)
+    signature = [tf.TensorSpec((None, 24, 32, 1), tf.uint8), tf.TensorSpec((None, N_DRAWS), tf.float32)]
+    traced = tf.function(lambda batch, drawn: augment_drawn(batch, drawn, 0.5, policy), input_signature=signature)
     # The compiled arithmetic may round a half the other way.
-    np.testing.assert_allclose(found[0], augment(PICTURES, 1, 0.5, policy), atol=1.0)
+    np.testing.assert_allclose(traced(PICTURES, draws), augment_drawn(PICTURES, draws, 0.5, policy), atol=1.0)
+
+
+def test_a_picture_s_variation_does_not_depend_on_its_batch(policy):
+    draws = draw_variations(4, 1, 2)
+    together = np.asarray(augment_drawn(PICTURES, draws, 0.7, policy))
+    for row in (2, 0):
+        np.testing.assert_array_equal(
+            augment_drawn(PICTURES[row : row + 1], draws[row : row + 1], 0.7, policy)[0], together[row]
+        )
+
+
+def test_views_differ_and_noise_is_not_shared(policy):
+    flat = np.full((6, 32, 32, 1), 128, np.uint8)
+    views = [np.asarray(augment_drawn(PICTURES, draw_variations(4, 1, view), 1.0, policy)) for view in (0, 1)]
+    assert not np.array_equal(*views)
+    noisy = np.asarray(augment(flat, 3, 1.0, "mild"))
+    noise = (noisy - noisy.mean(axis=(1, 2, 3), keepdims=True)).reshape(6, -1)
+    assert np.abs(np.corrcoef(noise) - np.eye(6)).max() < 0.2
 
 
 def test_uint8_and_float_pictures_are_varied_alike(policy):

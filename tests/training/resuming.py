@@ -28,7 +28,7 @@ CASES = {
         "warmup": 0.3,
         "subsample": "balanced",
     },
-    "best before": {**SMALL, "epochs": 12, "learning_rate": 3e-3, "early_stopping": "loss", "patience": 4},
+    "best before": {**SMALL, "epochs": 12, "learning_rate": 3e-3, "early_stopping": "loss", "patience": 6},
     "head": {**LITE0, "phases": "head", "epochs": 5},
     "head_tail": {
         **LITE0,
@@ -52,7 +52,7 @@ def main(folder: Path, runs: list[dict]) -> None:
 
     results = []
     for run in runs:
-        network._kept.clear()  # as in a new process
+        network.forget()  # as in a new process
         results.append(fitted(folder, **run))
     print(json.dumps(results))
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
-from pathlib import Path
+import resource
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
 
-from fdsearch.errors import ResourceError
-from fdsearch.training.features import MAX_PICTURE_BYTES, PrefixCache, affordable
+from fdsearch.errors import ResourceError, StorageError
+from fdsearch.training import features, life
+from fdsearch.training.features import PrefixCache
 
 N = 10
 SHAPES = {"block": (2, 2, 3), "features": (4,)}
@@ -68,7 +71,36 @@ def test_pooling_names_the_features_alone(cache, tmp_path):
     assert other.path("block") == cache.path("block")
 
 
-@pytest.mark.parametrize("damage", ["short", "empty", "no header", "other shape", "absent"])
+def test_each_view_of_the_pictures_is_computed_once_and_kept_apart(cache):
+    shapes = {"block": SHAPES["block"]}
+    for number in (1, 2):
+        cache.activations(shapes, lambda layers, number=number: computed(layers, factor=number), view={"view": number})
+    for number in (1, 2):
+        stored = cache.activations(shapes, never, view={"view": number})["block"]
+        np.testing.assert_array_equal(stored[:, 0, 0, 0], number * np.arange(N))
+    assert cache.path("block") not in {cache.path("block", {"view": 1}), cache.path("block", {"view": 2})}
+
+
+@pytest.mark.parametrize("part", ["keras", "tensorflow", "models"])
+def test_other_code_has_other_files(cache, monkeypatch, part):
+    before, code = cache.path("block"), features.code()
+    assert len(code[part]) > 0
+    monkeypatch.setattr(features, "code", lambda: code | {part: "other"})
+    assert cache.path("block") != before
+
+
+def test_an_array_says_what_it_is(tmp_path):
+    identity = {"pixels": "0a1b-224-pad", "backbone": "lite0", "weights": "w"}
+    cache = PrefixCache(tmp_path, identity, "avg", N)
+    cache.activations(SHAPES, computed, view={"strength": 0.5})
+    said = json.loads(cache.path("features", {"strength": 0.5}).with_suffix(".json").read_text())
+    expected = {"size": 224, "resize": "pad", "cut": "features", "pooling": "avg", "view": {"strength": 0.5}}
+    assert said.items() >= (identity | expected).items()
+    assert said["bytes"] == cache.path("features", {"strength": 0.5}).stat().st_size
+    assert json.loads(cache.path("block", {"strength": 0.5}).with_suffix(".json").read_text())["pooling"] is None
+
+
+@pytest.mark.parametrize("damage", ["short", "long", "empty", "no header", "other shape", "absent", "foreign", "list"])
 def test_a_torn_file_is_rebuilt(cache, damage):
     cache.activations(SHAPES, computed)
     path = cache.path("block")
@@ -77,8 +109,15 @@ def test_a_torn_file_is_rebuilt(cache, damage):
         path.unlink()
     elif damage == "other shape":
         np.save(path, np.zeros((3, 3), np.float16))
+    elif damage == "foreign":
+        np.save(path, np.zeros((N, *SHAPES["block"]), np.float16))
+        path.with_suffix(".json").unlink()
+    elif damage == "list":
+        np.save(path, np.zeros((N, *SHAPES["block"]), np.float16))
+        path.with_suffix(".json").write_text("[]")
     else:
-        path.write_bytes({"short": content[:-5], "empty": b"", "no header": b"x" * len(content)}[damage])
+        wrong = {"short": content[:-5], "long": content + b"x", "empty": b"", "no header": b"x" * len(content)}
+        path.write_bytes(wrong[damage])
     rebuilt = cache.activations(SHAPES, computed)["block"]
     np.testing.assert_array_equal(rebuilt[:, 0, 0, 0], np.arange(N))
 
@@ -99,15 +138,82 @@ def test_a_failed_computation_leaves_nothing_behind(cache):
     cache.activations(SHAPES, computed)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_a_resource_error(cache, tmp_path):
-    (tmp_path / "prefix").mkdir()
-    for name in SHAPES:
-        cache.path(name).with_suffix(".tmp").symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match="disk is full") as caught:
-        cache.activations(SHAPES, computed)
-    assert caught.value.__cause__.errno == errno.ENOSPC
-    assert not list((tmp_path / "prefix").glob("*.npy"))
+@contextmanager
+def files_end_at(size):
+    """The kernel refuses to let a file of this process grow beyond some bytes, as a full disk would.
+
+    Lifted before the test ends: what pytest then says may go to a file.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_found_before_anything_is_computed(cache):
+    with files_end_at(100), pytest.raises(ResourceError, match="disk is full") as caught:
+        cache.activations(SHAPES, never)
+    assert caught.value.__cause__.errno == errno.EFBIG
+    assert {path.suffix for path in cache.path("block").parent.iterdir()} == {".lock"}
+
+
+def test_a_disk_that_is_full_halfway_leaves_nothing_behind(cache):
+    with ExitStack() as limit:
+
+        def compute(layers):
+            yield from computed(layers)
+            limit.enter_context(files_end_at(100))
+            for _ in range(2):  # more than any buffer holds
+                yield {layer: np.zeros((10**5, *SHAPES[layer])) for layer in layers}
+
+        with pytest.raises(ResourceError, match="disk is full"):
+            cache.activations(SHAPES, compute)
+    assert {path.suffix for path in cache.path("block").parent.iterdir()} == {".lock"}
+
+
+def test_an_array_is_a_map_that_names_its_file(cache):
+    """`resident` keeps arrays on the device by that name."""
+    array = cache.activations(SHAPES, computed)["block"]
+    assert (type(array), str(array.filename), array.mode) == (np.memmap, str(cache.path("block")), "r")
+
+
+def test_rows_that_were_not_computed_are_not_stored_as_zeros(cache):
+    with pytest.raises(ValueError, match="bytes computed"):
+        cache.activations(SHAPES, lambda layers: list(computed(layers))[:-1])
+    assert not list(cache.path("block").parent.glob("*.npy"))
+
+
+def test_a_folder_that_cannot_be_used_is_a_storage_error(tmp_path):
+    (tmp_path / "prefix").write_text("a file")
+    with pytest.raises(StorageError):
+        PrefixCache(tmp_path / "prefix", {}, "avg", N).activations(SHAPES, never)
+
+
+def _compute_until(folder, begun, go_on):
+    def compute(layers):
+        begun.set()
+        go_on.wait(30)
+        return computed(layers)
+
+    PrefixCache(folder, {}, "avg", N).activations(SHAPES, compute)
+
+
+def test_who_waits_for_another_pass_can_be_asked_to_stop(tmp_path):
+    context = multiprocessing.get_context("fork")
+    begun, go_on = context.Event(), context.Event()
+    writer = context.Process(target=_compute_until, args=(tmp_path, begun, go_on))
+    writer.start()
+    try:
+        assert begun.wait(30)
+        with life.heard_by(lambda: False), pytest.raises(life.Stopped):
+            PrefixCache(tmp_path, {}, "avg", N).activations(SHAPES, never)
+    finally:
+        go_on.set()
+        writer.join(30)
+    assert writer.exitcode == 0
+    PrefixCache(tmp_path, {}, "avg", N).activations(SHAPES, never)
 
 
 def _build(folder, counter):
@@ -131,11 +237,3 @@ def test_processes_that_need_the_same_file_compute_it_once(tmp_path):
         worker.join(30)
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert counter.value == 1
-
-
-@pytest.mark.parametrize(
-    ("shape", "n", "expected"),
-    [((MAX_PICTURE_BYTES // 2,), 10, True), ((MAX_PICTURE_BYTES // 2 + 1,), 10, False), ((14, 14, 672), 20_000, False)],
-)
-def test_what_is_affordable(shape, n, expected):
-    assert affordable(shape, n) is expected

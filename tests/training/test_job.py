@@ -42,10 +42,8 @@ def test_what_decides_the_result_names_a_fit(make_job, changes):
 @pytest.mark.parametrize("single_split", [True, False])
 def test_a_fold_has_the_checkpoint_it_was_given(maker, single_split):
     config = TrialConfig.from_params({"backbone": "piston_cnn", "image_size": 16, "early_stopping": "loss"})
-    fold = Fold(np.arange(24), np.arange(24, 32))
-    jobs = [
-        maker.fold_job("job", config, fold, seed=1, single_split=single_split, checkpoint=path)
-        for path in (None, Path("c.npz"))
-    ]
+    folds = [Fold(np.arange(24), np.arange(24, 32))]
+    fixed = {"random_state": 1, "repeat": 0, "single_split": single_split}
+    jobs = [maker.fold_job("job", config, folds, 0, checkpoint=path, **fixed) for path in (None, Path("c.npz"))]
     assert [job.checkpoint for job in jobs] == [None, Path("c.npz")]
     assert job_digest(jobs[0]) == job_digest(jobs[1])

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fdsearch.layers import FEATURES, PREPROCESSING
 from fdsearch.training import phases
+from fdsearch.training.costs import Costs
 from fdsearch.training.features import PrefixCache
-from fdsearch.training.job import Refit
+from fdsearch.training.job import Job, Refit
 from fdsearch.training.network import Network
 from fdsearch.trial import TrialConfig
 
 LITE0 = {"backbone": "efficientnet_lite0", "image_size": 32}
+
+
+COSTS = Costs(macs_per_s=1e10, written_per_s=1e9, read_per_s=1e9)
+
+
+def job(trial, n_fits=1):
+    labels, none = np.arange(5) % 3, np.empty(0, np.int64)
+    return Job("job", trial, Path("none"), "none", labels, 3, np.arange(5), none, none, 0, Path("none"), n_fits=n_fits)
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +57,43 @@ def test_with_everything_open_the_prefix_is_the_preprocessing(lite0):
     [
         ({"phases": "head"}, [True, True]),
         ({"phases": "head_tail", "unfreeze": 0.2}, [True, True, True]),
-        ({"phases": "head_tail", "unfreeze": 0.2, "augmentation": 0.5}, [True, False, False]),
         ({"phases": "head_tail", "unfreeze": 1.0}, [True, True, False]),
     ],
 )
 def test_which_phases_read_stored_activations(lite0, tmp_path, params, stored):
     pictures = np.zeros((5, 32, 32, 1), np.uint8)
-    feeds = phases.feeds(lite0, config(**params, epochs=4), pictures, PrefixCache(tmp_path, {}, "avg", len(pictures)))
+    cache = PrefixCache(tmp_path, {}, "avg", len(pictures))
+    feeds = phases.feeds(lite0, job(config(**params, epochs=4)), pictures, cache, COSTS)
     assert [feed.stored for feed in feeds] == stored
     for feed in feeds:
         assert feed.array.dtype == (np.float16 if feed.stored else np.uint8)
         assert feed.start == (feed.cut if feed.stored else None)
 
 
-def test_activations_that_take_too_much_room_are_not_stored(lite0):
-    trial = config(phases="head_tail", unfreeze=0.2, epochs=4)
-    assert phases.reads_stored(lite0, trial, trial.phases[2], "block10_add", 1000)
-    assert not phases.reads_stored(lite0, trial, trial.phases[2], "block10_add", 10**9)
+@pytest.mark.parametrize(("n_fits", "stored"), [(1, False), (5, True)])
+def test_views_are_stored_where_several_fits_share_them(lite0, tmp_path, n_fits, stored):
+    pictures = np.zeros((5, 32, 32, 1), np.uint8)
+    cache = PrefixCache(tmp_path, {}, "avg", len(pictures))
+    augmented = job(config(phases="head_tail", unfreeze=0.2, augmentation=0.5, epochs=4), n_fits=n_fits)
+    feeds = phases.feeds(lite0, augmented, pictures, cache, COSTS)
+    assert [feed.stored for feed in feeds] == [True, stored, stored]
+    assert [feed.varied is not None for feed in feeds[1:]] == [stored, stored]
+
+
+def test_what_is_cheaper_to_compute_than_to_read_is_not_stored(lite0, tmp_path):
+    pictures = np.zeros((5, 32, 32, 1), np.uint8)
+    cache = PrefixCache(tmp_path, {}, "avg", len(pictures))
+    slow_disk = Costs(macs_per_s=1e12, written_per_s=1e3, read_per_s=1e3)
+    feeds = phases.feeds(lite0, job(config(phases="head_tail", unfreeze=0.2, epochs=4)), pictures, cache, slow_disk)
+    assert [feed.stored for feed in feeds] == [True, True, False]  # the features are there for the probe
 
 
 def test_features_of_random_networks_are_kept_in_memory_alone():
     trial = TrialConfig.from_params({"backbone": "piston_cnn", "image_size": 16, "phases": "head_tail", "epochs": 4})
     network = Network(trial, n_classes=3)
-    feeds = phases.feeds(network, trial, np.zeros((5, 16, 16, 1), np.uint8), cache=None)
-    assert [feed.stored for feed in feeds] == [True, False, False]
+    feeds = phases.feeds(network, job(trial), np.zeros((5, 16, 16, 1), np.uint8), None, COSTS)
+    assert [feed.stored for feed in feeds] == [True, True, False]
+    assert not isinstance(feeds[0].array, np.memmap)
 
 
 @pytest.mark.parametrize(

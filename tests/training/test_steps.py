@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
+from fdsearch.models.augmentation import draw_variations
+from fdsearch.training.batches import Batches
 from fdsearch.training.network import Network
-from fdsearch.training.steps import MOMENTUM, TrainStep, make_optimizer
+from fdsearch.training.steps import MOMENTUM, TrainStep, make_optimizer, traced_for
 from fdsearch.trial import TrialConfig
 
 
@@ -25,6 +28,20 @@ def batch(n=6):
     return generator.integers(0, 256, (n, 16, 16, 1), dtype=np.uint8), np.arange(n) % 3
 
 
+def make_step(network, config):
+    whole = keras.Model(network.model.inputs, network.model.get_layer("features").output)
+    return TrainStep(None, whole, network.model.get_layer("logits"), config, 3)
+
+
+def batches(labels, weights, *, size=None, rate=0.01):
+    """One batch, or several of some size, in the order of the rows."""
+    starts = np.append(np.arange(0, len(labels), size or len(labels)), len(labels))
+    n = len(starts) - 1
+    rates, seeds = np.full(n, rate, np.float32), np.arange(n, dtype=np.int32)
+    draws = np.empty((len(labels), 0), np.float32)
+    return Batches(np.arange(len(labels)), starts, labels, weights.astype(np.float32), rates, seeds, draws)
+
+
 def test_one_step_of_sgd_is_the_gradient_of_the_weighted_mean(network):
     """Against Keras' own `fit`: same loss, same step."""
     network.reset(seed=0)
@@ -36,22 +53,22 @@ def test_one_step_of_sgd_is_the_gradient_of_the_weighted_mean(network):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     peer.compile(keras.optimizers.SGD(0.1, momentum=MOMENTUM, nesterov=True), loss, jit_compile=False)
     peer_loss = peer.train_on_batch(pictures, labels, sample_weight=weights)
-    step = TrainStep(None, network.model, config(optimizer="sgd"), 3)
-    loss_sum, _ = step(pictures, labels, weights, rate=0.1, seed=0)
-    assert float(loss_sum) / len(labels) == pytest.approx(float(peer_loss), rel=1e-5)
+    step = make_step(network, config(optimizer="sgd"))
+    losses, _ = step(pictures, batches(labels, weights, rate=0.1))
+    assert float(losses[0]) / len(labels) == pytest.approx(float(peer_loss), rel=1e-5)
     for ours, theirs in zip(network.weights(), peer.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_restart_forgets_the_moments(network):
     pictures, labels = batch()
-    step = TrainStep(None, network.model, config(), 3)
+    step = make_step(network, config())
     after = []
     for _ in range(2):
         network.reset(seed=0)
-        step.restart()
+        step.restart(config())
         for _ in range(3):
-            step(pictures, labels, np.ones(6), rate=0.01, seed=0)
+            step(pictures, batches(labels, np.ones(6)))
         after.append(network.weights())
     for first, second in zip(*after, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -64,8 +81,8 @@ def test_weight_decay_shrinks_kernels_and_spares_biases(network, optimizer):
     logits.bias.assign(np.ones(3))
     kernel = logits.kernel.numpy()
     pictures, labels = batch()
-    step = TrainStep(None, network.model, config(optimizer=optimizer, weight_decay=0.5), 3)
-    step(pictures, labels, np.zeros(6), rate=0.1, seed=0)  # without a gradient only the decay is left
+    step = make_step(network, config(optimizer=optimizer, weight_decay=0.5))
+    step(pictures, batches(labels, np.zeros(6), rate=0.1))  # without a gradient only the decay is left
     np.testing.assert_allclose(logits.kernel.numpy(), kernel * 0.95, rtol=1e-5)
     np.testing.assert_allclose(logits.bias.numpy(), 1.0)
 
@@ -74,9 +91,63 @@ def test_hits_are_counted_without_weights(network):
     network.reset(seed=0)
     pictures, labels = batch()
     predicted = network.logits(pictures, np.arange(6), None).argmax(axis=1)
-    step = TrainStep(None, network.model, config(), 3)
-    _, hits = step(pictures, labels, np.zeros(6), rate=0.0, seed=0)
-    assert int(hits) == (predicted == labels).sum()
+    step = make_step(network, config())
+    _, hits = step(pictures, batches(labels, np.zeros(6), rate=0.0))
+    assert hits == (predicted == labels).sum()
+
+
+def test_batches_in_one_call_are_batches_in_several(network):
+    """However many steps a call takes, they are the same steps, on the rows that were meant."""
+    pictures, labels = batch(7)
+    shuffled = np.array([4, 0, 6, 2, 5, 1, 3])
+    whole = batches(labels, np.linspace(0.5, 2, 7), size=3)
+    ends = []
+    for parts in ([(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)]):
+        network.reset(seed=0)
+        step = make_step(network, config(dropout=0.4))
+        losses = []
+        for first, last in parts:
+            part = whole.part(first, last)
+            losses += list(step(pictures[shuffled], replace(part, rows=np.argsort(shuffled)[part.rows]))[0])
+        ends.append([np.array(losses), *network.weights()])
+    for other in ends[1:]:
+        for first, second in zip(ends[0], other, strict=True):
+            np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+KNOBS = [
+    {"label_smoothing": 0.2},
+    {"loss": "focal", "focal_gamma": 1.5},
+    {"weight_decay": 0.3},
+    {"dropout": 0.6},
+    {"augmentation": 0.8},
+]
+
+
+@pytest.mark.parametrize("change", KNOBS, ids=lambda change: list(change)[-1])
+def test_a_step_that_is_used_again_takes_the_numbers_of_its_new_configuration(network, change):
+    """It trains as one made for that configuration, and not as it did before."""
+    first = config(**{**change, **{name: value / 2 for name, value in change.items() if name != "loss"}})
+    pictures, labels = batch()
+    draws = draw_variations(6, 0, 0)
+
+    def trained(step):
+        network.reset(seed=0)
+        step(pictures, replace(batches(labels, np.ones(6), rate=0.1), draws=draws))
+        return np.concatenate([array.ravel() for array in network.weights()])
+
+    used = make_step(network, first)
+    before = trained(used)
+    used.restart(config(**change))
+    np.testing.assert_allclose(trained(used), trained(make_step(network, config(**change))), atol=1e-6)
+    assert not np.allclose(before, trained(used), atol=1e-6)
+
+
+def test_a_plugin_s_loss_is_traced_for_each_configuration():
+    """It may read any number of the configuration as a Python number."""
+    named = [replace(config(label_smoothing=value), loss="own") for value in (0.1, 0.2)]
+    assert traced_for(named[0]) != traced_for(named[1])
+    assert traced_for(config(label_smoothing=0.1)) == traced_for(config(label_smoothing=0.2))
 
 
 def test_the_rate_is_set_from_outside():
@@ -90,7 +161,7 @@ def test_a_dropped_step_leaves_no_graph_behind(network):
 
     def graphs_after(n_steps):
         for _ in range(n_steps):
-            TrainStep(None, network.model, config(), 3)(pictures, labels, np.ones(6), rate=0.01, seed=0)
+            make_step(network, config())(pictures, batches(labels, np.ones(6)))
         gc.collect()
         return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from fdsearch import metrics
@@ -47,11 +49,11 @@ def test_labels_of_the_validation_part_do_not_reach_the_weights(make_job, tmp_pa
 
 
 @pytest.mark.parametrize("params", [HEAD_TAIL, FULL, RANDOM_PREFIX])
-def test_a_job_does_not_depend_on_what_ran_before_it(make_job, monkeypatch, params):
+def test_a_job_does_not_depend_on_what_ran_before_it(make_job, params):
     from fdsearch.training import network
 
     reused = [fit(make_job(params, seed=seed), go_on) for seed in (1, 2, 1)]
-    monkeypatch.setattr(network, "_kept", type(network._kept)())
+    network.forget()
     alone = fit(make_job(params, seed=1), go_on)
     np.testing.assert_array_equal(reused[0].logits, reused[2].logits)
     np.testing.assert_allclose(reused[0].logits, alone.logits, atol=1e-5)
@@ -171,7 +173,7 @@ def test_stored_activations_and_pictures_train_alike(make_job, monkeypatch, tmp_
 
     params = {"phases": "head_tail", "unfreeze": 0.1, "dropout": 0.0, **LITE0}
     stored = fit(make_job(params), go_on)
-    monkeypatch.setattr(phases, "affordable", lambda shape, n: False)
+    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: {})
     whole = fit(make_job(params), go_on)
     np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
 
@@ -183,6 +185,74 @@ def test_augmentation_trains_on_pictures_that_vary(make_job):
     ]
     np.testing.assert_array_equal(results[0].logits, results[1].logits)
     assert not np.allclose(results[0].logits, results[2].logits, atol=1e-3)
+
+
+AUGMENTED = {"phases": "head_tail", "unfreeze": 0.1, "augmentation": 0.6, "epochs": 4, "dropout": 0.3, **LITE0}
+
+
+@pytest.mark.parametrize("views", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_stored_views_and_pictures_varied_in_each_step_train_alike(make_job, monkeypatch, views):
+    """Up to the rounding of what is stored: rounded likewise in the step, the curves are equal."""
+    from fdsearch.training import network, phases, steps
+
+    job = replace(make_job({**AUGMENTED, "augmentation_views": views}), n_fits=5)
+    stored = fit(job, go_on)
+    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: {})
+    in_full = fit(job, go_on)
+    frozen = steps._Network.frozen
+    monkeypatch.setattr(
+        steps._Network, "frozen", lambda self, *inputs: tf.cast(tf.cast(frozen(self, *inputs), "float16"), "float32")
+    )
+    network.forget()
+    rounded = fit(job, go_on)
+    for name in ("loss", "val_loss"):
+        of_each = [[row[name] for row in result.curve] for result in (stored, rounded, in_full)]
+        np.testing.assert_allclose(of_each[0], of_each[1], rtol=1e-3)
+        np.testing.assert_allclose(of_each[0], of_each[2], rtol=0.2)
+
+
+def test_folds_share_views_and_few_views_come_again(make_job):
+    """The frozen layers compute each view once: for whoever comes first."""
+    job = replace(make_job({**AUGMENTED, "augmentation": 0.55, "augmentation_views": 2}), n_fits=5)
+    before = set(job.prefix_cache.glob("*.npy"))
+    fit(job, go_on)
+    after = set(job.prefix_cache.glob("*.npy"))
+    fit(replace(job, seed=9, train=np.arange(8, 28), validation=np.arange(8)), go_on)
+    assert set(job.prefix_cache.glob("*.npy")) == after
+    computed = [json.loads(path.with_suffix(".json").read_text())["view"] for path in after - before]
+    assert sorted({view["view"] for view in computed if view}) == [0, 1]
+
+
+def test_trials_of_one_shape_share_what_was_traced(make_job, monkeypatch):
+    """Rates, dropout, smoothing, decay, weighting, schedule, epochs and batch size cost no new trace."""
+    from fdsearch.training import network
+
+    made = []
+
+    class Counted(network.TrainStep):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(network, "TrainStep", Counted)
+    network.forget()
+    shape = {"phases": "head_tail", "unfreeze": 0.1, "optimizer": "adamw", **LITE0}
+    fit(make_job(shape), go_on)
+    assert len(made) == 2
+    numbers = {"learning_rate": 3e-4, "dropout": 0.1, "label_smoothing": 0.05, "weight_decay": 0.02, "batch_size": 4}
+    fit(make_job({**shape, **numbers, "class_weighting": 0.3, "schedule": "cosine", "epochs": 5}, seed=4), go_on)
+    assert len(made) == 2
+
+
+def test_a_set_too_large_for_the_device_trains_alike(make_job, monkeypatch):
+    from fdsearch.training import phases, resident
+
+    params = {"phases": "head_tail", "unfreeze": 0.1, **LITE0}
+    kept = fit(make_job(params), go_on)
+    monkeypatch.setattr(resident, "MAX_BYTES", 0)
+    monkeypatch.setattr(phases, "_CALL_BYTES", 1)
+    sent = fit(make_job(params), go_on)
+    np.testing.assert_allclose(kept.logits, sent.logits, atol=1e-5)
 
 
 def test_weighting_and_its_shares(make_job):

@@ -1,0 +1,57 @@
+"""Arrays of rows on the device, where batches are gathered from them.
+
+A set that fits goes there once, for all folds and trials of the process; of a larger one the rows of each call go. Used
+by `network` and `phases`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsearch.training.job import Ints
+
+MAX_BYTES = 1 << 29
+"""Arrays kept on the device, in all."""
+
+_kept: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
+
+
+def fits(array: NDArray[Any]) -> bool:
+    """Whether an array may stay on the device."""
+    return array.nbytes <= MAX_BYTES
+
+
+def on_device(array: NDArray[Any], rows: Ints) -> tuple[Any, Ints]:
+    """An array on the device and where `rows` are in it: the whole array if it fits, else those rows alone."""
+    key = _key(array)
+    if key is None or not fits(array):
+        return np.asarray(array[rows]), np.arange(len(rows))
+    if key not in _kept:
+        _make_room(array.nbytes)
+        _kept[key] = (array.nbytes, _sent(array))
+    _kept.move_to_end(key)
+    return _kept[key][1], rows
+
+
+def _key(array: NDArray[Any]) -> Any:
+    """Names an array that is a file's content and cannot change; None for others."""
+    if not isinstance(array, np.memmap) or array.filename is None or array.mode != "r":
+        return None
+    # Files of fdsearch's caches are replaced as a whole, and their names say what is in them.
+    return (str(array.filename), array.dtype.str, array.shape)
+
+
+def _make_room(n_bytes: int) -> None:
+    while _kept and sum(size for size, _ in _kept.values()) + n_bytes > MAX_BYTES:
+        _kept.popitem(last=False)
+
+
+def _sent(array: NDArray[Any]) -> Any:
+    import tensorflow as tf
+
+    # A copy: on a CPU TensorFlow would go on reading the map, whose file may be evicted and its pages with it.
+    return tf.identity(tf.constant(np.array(array)))
