@@ -1,14 +1,14 @@
-"""From bytes or a path to gray pixels: formats, caps, conversions, resizing. NumPy and Pillow only.
+"""From bytes or a path to gray pixels: formats, caps, conversions. NumPy and Pillow only; `resizing` makes squares.
 
 Training (`data.images`) and serving (`serving.predictor`) decode through this module and no other, so that a deployed
-model sees the pixels it was trained on. Whatever changes a pixel changes `DECODER_VERSION`.
+model sees the pixels it was trained on. Whatever changes a pixel, here or in `resizing`, changes `DECODER_VERSION`.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +29,7 @@ from PIL import (  # noqa: F401
 )
 
 from fdsearch.errors import Fault
+from fdsearch.resizing import RESIZERS
 
 DECODER_VERSION = "1"
 """Part of every digest of decoded pixels."""
@@ -127,6 +128,23 @@ def decode(source: bytes | Path) -> Decoded:
     >>> decoded.pixels.tolist(), decoded.notes
     ([[76, 76, 76], [76, 76, 76]], ('colour reduced to ITU-R 601 luma',))
     """
+    image, notes, picture_format = _gray_image(source)
+    return Decoded(np.array(image, np.uint8), notes, picture_format)
+
+
+def squares(source: bytes | Path, sizes: Sequence[tuple[int, str]]) -> list[Gray]:
+    """Decode once and resize to each (size, policy), shapes (size, size); as `decode` and `resize`, but faster."""
+    image, _, _ = _gray_image(source)
+    return [np.asarray(RESIZERS[policy](image, size)) for size, policy in sizes]
+
+
+def load(source: bytes | Path, size: int, policy: str) -> Gray:
+    """Decode and resize: the model's input, shape (size, size, 1), uint8; arguments as in `decode` and `resize`."""
+    return squares(source, [(size, policy)])[0][:, :, np.newaxis]
+
+
+def _gray_image(source: bytes | Path) -> tuple[Any, tuple[str, ...], str]:
+    """What `decode` returns, its pixels still inside Pillow: copying them out and in would cost a tenth of the time."""
     content = read(source) if isinstance(source, Path) else source
     if not content:
         raise PictureError("an empty file", "a picture", "copy the picture again")
@@ -143,11 +161,6 @@ def decode(source: bytes | Path) -> Decoded:
     except Exception as error:
         # On damaged input Pillow's plugins raise OSError, SyntaxError, struct.error, IndexError and more: all alike.
         raise PictureError(f"damaged bytes ({error})", "a whole picture", "copy the picture again") from error
-
-
-def load(source: bytes | Path, size: int, policy: str) -> Gray:
-    """Decode and resize: the model's input, shape (size, size, 1), uint8; arguments as in `decode` and `resize`."""
-    return resize(decode(source).pixels, size, policy)[:, :, np.newaxis]
 
 
 def read(path: Path) -> bytes:
@@ -219,41 +232,11 @@ def resize(pixels: Gray, size: int, policy: str) -> Gray:
     >>> resize(np.full((4, 8), 7, np.uint8), 3, "crop").tolist()
     [[7, 7, 7], [7, 7, 7], [7, 7, 7]]
     """
-    return RESIZERS[policy](pixels, size)
+    return np.asarray(RESIZERS[policy](Image.fromarray(pixels), size))
 
 
-def _stretch(pixels: Gray, size: int) -> Gray:
-    return _scaled(pixels, size, size)
-
-
-def _pad(pixels: Gray, size: int) -> Gray:
-    height, width = pixels.shape
-    longest = max(height, width)
-    rows, columns = max(1, round(height * size / longest)), max(1, round(width * size / longest))
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    square = np.full((size, size), np.uint8(np.median(border)))
-    top, left = (size - rows) // 2, (size - columns) // 2
-    square[top : top + rows, left : left + columns] = _scaled(pixels, rows, columns)
-    return square
-
-
-def _crop(pixels: Gray, size: int) -> Gray:
-    height, width = pixels.shape
-    side = min(height, width)
-    top, left = (height - side) / 2, (width - side) / 2
-    return _scaled(pixels, size, size, (left, top, left + side, top + side))
-
-
-RESIZERS: dict[str, Callable[[Gray, int], Gray]] = {"stretch": _stretch, "pad": _pad, "crop": _crop}
-
-
-def _scaled(pixels: Gray, rows: int, columns: int, box: tuple[float, float, float, float] | None = None) -> Gray:
-    scaled = Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(scaled, np.uint8)
-
-
-def _decode_image(image: Any) -> Decoded:
-    """Convert an opened, not yet decoded picture."""
+def _decode_image(image: Any) -> tuple[Any, tuple[str, ...], str]:
+    """Convert an opened, not yet decoded picture to gray; its notes and format beside it."""
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(f"{image.width} x {image.height}")
     notes = [NOTE_FRAMES] if getattr(image, "n_frames", 1) > 1 else []
@@ -264,11 +247,11 @@ def _decode_image(image: Any) -> Decoded:
     if orientation in range(2, 9):
         notes.append(NOTE_TURNED)
     picture_format = image.format if image.format in FORMATS else "JPEG"  # MPO: JPEGs in a row, of stereo cameras
-    pixels = _deep_to_gray(image, notes) if image.mode in _DEEP_MODES else _to_gray(image, notes)
-    return Decoded(pixels, tuple(notes), picture_format)
+    gray = _deep_to_gray(image, notes) if image.mode in _DEEP_MODES else _to_gray(image, notes)
+    return gray, tuple(notes), picture_format
 
 
-def _to_gray(image: Any, notes: list[str]) -> Gray:
+def _to_gray(image: Any, notes: list[str]) -> Any:
     if image.mode not in (*_GRAY_MODES, *_COLOUR_MODES):
         raise PictureError(
             f"pixels of mode {image.mode}", "8- or 16-bit gray or colour", "convert it to 8-bit gray PNG"
@@ -282,10 +265,10 @@ def _to_gray(image: Any, notes: list[str]) -> Gray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode in ("P", "CMYK", "YCbCr"):  # Pillow has no luma of CMYK, and a palette needs its colours first
         image = image.convert("RGB")
-    return np.array(image.convert("L"), np.uint8)
+    return image if image.mode == "L" else image.convert("L")
 
 
-def _deep_to_gray(image: Any, notes: list[str]) -> Gray:
+def _deep_to_gray(image: Any, notes: list[str]) -> Any:
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
@@ -293,7 +276,7 @@ def _deep_to_gray(image: Any, notes: list[str]) -> Gray:
     notes.append(NOTE_DARK if high < 4096 else NOTE_DEEP)
     values = values.astype(np.uint16, copy=False)
     # Rounded, without a wider intermediate: 64 million pixels would need 256 MB more.
-    return (values // 257 + (values % 257 > 128)).astype(np.uint8)
+    return Image.fromarray((values // 257 + (values % 257 > 128)).astype(np.uint8))
 
 
 def _too_large(got: str) -> PictureError:

@@ -287,3 +287,15 @@ def test_an_unknown_policy_is_a_mistake_of_the_caller() -> None:
 def test_load_gives_the_models_input() -> None:
     loaded = load(WHOLE["PNG"], 16, "pad")
     assert loaded.shape == (16, 16, 1) and loaded.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_one_pass_over_several_sizes_gives_what_decode_and_resize_give(mode: str) -> None:
+    values = np.random.default_rng(5).integers(0, 256, (37, 23, 3), np.uint8)
+    deep = Image.fromarray(values[:, :, 0].astype(np.uint16) * 257)
+    content = encode(deep if mode == "I;16" else Image.fromarray(values).convert(mode))
+    sizes = [(size, policy) for size in (1, 16, 37, 64) for policy in RESIZE_POLICIES]
+    pixels = decode(content).pixels
+    for (size, policy), square in zip(sizes, imaging.squares(content, sizes), strict=True):
+        assert square.dtype == np.uint8
+        np.testing.assert_array_equal(square, resize(pixels, size, policy))

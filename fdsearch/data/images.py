@@ -7,26 +7,19 @@ examines pictures through it, `Dataset.decode` makes the pixel files that traini
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from fdsearch.data.file_index import FileIndex, PictureFacts
+from fdsearch.data.in_order import in_order
 from fdsearch.data.picture_files import check_regular, read_regular
 from fdsearch.data.pixel_file import PixelFileWriter, is_whole, pixel_file_name, sweep
 from fdsearch.errors import DataError, Fault
 from fdsearch.files import disk_errors
-from fdsearch.imaging import Gray, PictureError, decode, resize
+from fdsearch.imaging import Gray, PictureError, decode, squares
 from fdsearch.progress import Progress, Silent
-
-_BATCH = 256  # pictures between two steps of the progress; bounds the decoded rows that wait for the disk
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class PixelStore:
             Listing every file that cannot be read.
         """
         index = self._index()
-        found = list(_each(lambda path: _hash(path, index), paths, "hashing pictures", progress or Silent()))
+        found = list(in_order(lambda path: _hash(path, index), paths, "hashing pictures", progress or Silent()))
         _refuse_errors(paths, found)
         self._save(index)
         return tuple(content for content in found if isinstance(content, str))
@@ -81,7 +74,7 @@ class PixelStore:
             In the order of `paths`: what was found, or why the file is no picture.
         """
         index = self._index()
-        found = list(_each(lambda path: _examine(path, index), paths, "checking pictures", progress or Silent()))
+        found = list(in_order(lambda path: _examine(path, index), paths, "checking pictures", progress or Silent()))
         self._save(index)
         return found
 
@@ -142,11 +135,13 @@ def _fill(
     """Decode every picture once and append it to each writer; commit only if all could be decoded."""
     work = list(zip(paths, content, strict=True))
     found: list[PictureError | None] = []
-    for rows in _each(lambda item: _rows(*item, sizes), work, "decoding pictures", progress):
-        found.append(rows if isinstance(rows, PictureError) else None)
-        if not isinstance(rows, PictureError):
-            for writer, row in zip(writers, rows, strict=True):
-                writer.append(row)
+    # Closed at once where a write fails: the threads would otherwise go on until the error has been dealt with.
+    with closing(in_order(lambda item: _rows(*item, sizes), work, "decoding pictures", progress)) as pictures:
+        for rows in pictures:
+            found.append(rows if isinstance(rows, PictureError) else None)
+            if not isinstance(rows, PictureError):
+                for writer, row in zip(writers, rows, strict=True):
+                    writer.append(row)
     _refuse_errors(paths, found)
     for writer in writers:
         writer.commit()
@@ -157,10 +152,9 @@ def _rows(path: Path, content: str, sizes: Sequence[tuple[int, str]]) -> list[Gr
         data, _ = read_regular(path)
         if hashlib.sha256(data).hexdigest() != content:
             raise PictureError("bytes that just changed", "a file at rest", "start again when nobody writes to it")
-        pixels = decode(data).pixels
+        return squares(data, sizes)
     except PictureError as error:
         return error
-    return [resize(pixels, size, policy) for size, policy in sizes]
 
 
 def _hash(path: Path, index: FileIndex) -> str | PictureError:
@@ -194,21 +188,9 @@ def _examine(path: Path, index: FileIndex) -> Picture | PictureError:
 def _facts(data: bytes) -> PictureFacts:
     decoded = decode(data)
     height, width = decoded.pixels.shape
-    digest = hashlib.sha256(f"{height}x{width}:".encode() + decoded.pixels.tobytes()).hexdigest()
-    return PictureFacts(height, width, digest, decoded.format, decoded.notes)
-
-
-def _each(function: Callable[[Item], Found], items: Sequence[Item], task: str, progress: Progress) -> Iterator[Found]:
-    """Results in order, computed by one thread per core.
-
-    Threads, not processes: reading, hashing, decoding and resizing release the interpreter lock, and starting and
-    feeding two processes took longer than decoding 1,344 pictures (5.0 s against 3.0 s on two busy cores).
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores, thread_name_prefix="pictures") as pool:
-        for start in range(0, len(items), _BATCH):
-            yield from pool.map(function, items[start : start + _BATCH])
-            progress.track(task, min(start + _BATCH, len(items)), len(items))
+    digest = hashlib.sha256(f"{height}x{width}:".encode())
+    digest.update(decoded.pixels.data)
+    return PictureFacts(height, width, digest.hexdigest(), decoded.format, decoded.notes)
 
 
 def _refuse_errors(paths: Sequence[Path], found: Sequence[object]) -> None:

@@ -1,0 +1,42 @@
+"""From a gray Pillow picture to a square one, by policy. `imaging` decodes and calls these.
+
+Bilinear, with a filter that widens when the picture shrinks, so that fine texture does not alias. Whatever changes a
+pixel changes `imaging.DECODER_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def _stretch(image: Any, size: int) -> Any:
+    return _scaled(image, size, size)
+
+
+def _pad(image: Any, size: int) -> Any:
+    longest = max(image.size)
+    columns, rows = (max(1, round(side * size / longest)) for side in image.size)
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    square = Image.new("L", (size, size), int(np.median(border)))
+    square.paste(_scaled(image, columns, rows), ((size - columns) // 2, (size - rows) // 2))
+    return square
+
+
+def _crop(image: Any, size: int) -> Any:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return _scaled(image, size, size, (left, top, left + side, top + side))
+
+
+RESIZERS: dict[str, Callable[[Any, int], Any]] = {"stretch": _stretch, "pad": _pad, "crop": _crop}
+"""Each policy: a function of a picture of mode ``L`` and the side of the square in pixels."""
+
+
+def _scaled(image: Any, columns: int, rows: int, box: tuple[float, float, float, float] | None = None) -> Any:
+    return image.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
