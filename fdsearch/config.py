@@ -151,13 +151,24 @@ class Recipe(Frozen):
 
 
 class SearchSpec(Frozen):
-    """How the space is searched."""
+    """How the space is searched.
+
+    `max_latency_ms` bounds the milliseconds that the exported model takes for one picture; trials above it are trained,
+    and the sampler learns from them, but they are no answer. Without a bound nothing is measured.
+    """
 
     n_trials: Annotated[int, Field(ge=1)] = 20
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     pruner: Literal["median", "percentile", "hyperband", "none"] = "percentile"
     random_state: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    opening: Literal["probes", "none"] = "probes"
+    max_latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     enqueue: tuple[Recipe, ...] = ()
+
+    @property
+    def opens_with_probes(self) -> bool:
+        """Whether the first trials are probes; a grid has its own points, and random draws are the unbiased control."""
+        return self.sampler == "tpe" and self.opening == "probes"
 
 
 class SelectionSpec(Frozen):
@@ -234,5 +245,10 @@ class StudySpec(Frozen):
             "split": self.split.model_dump(mode="json", exclude={"partition"}),
             "space": self.space.to_json(),
             "objective": self.objective,
-            "search": self.search.model_dump(mode="json", include={"sampler", "pruner", "random_state"}),
+            "search": {
+                **self.search.model_dump(
+                    mode="json", include={"sampler", "pruner", "random_state", "max_latency_ms"}, exclude_none=True
+                ),
+                "opening": "probes" if self.search.opens_with_probes else "none",
+            },
         }

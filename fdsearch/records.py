@@ -29,6 +29,10 @@ class TrialRecord:
     epochs : tuple of int
         Epochs each finished fold took.
     seconds : float
+    latency_ms : float or None
+        Of its exported model for one picture, where it was measured.
+    feasible : bool
+        Whether it holds the study's bounds; one that does not is no answer.
     """
 
     number: int
@@ -38,3 +42,5 @@ class TrialRecord:
     logits: NDArray[np.float32] | None
     epochs: tuple[int, ...]
     seconds: float
+    latency_ms: float | None = None
+    feasible: bool = True

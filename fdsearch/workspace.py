@@ -38,6 +38,10 @@ class Workspace:
         return self.root / "cache" / "prefix"
 
     @property
+    def latencies(self) -> Path:
+        return self.root / "cache" / "latency"
+
+    @property
     def registry(self) -> Path:
         return self.root / "registry"
 

@@ -21,7 +21,7 @@ MAX_LINES = 300
 
 GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet"}
 STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "config", "study_reader"}
-NUMBERS = {"metrics", "imaging", "layers", "decide"}
+NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide"}
 BASE = GROUND | STUDY | NUMBERS
 DEPLOYED = {*GROUND, "config", "trial", *NUMBERS}
 TRAINING = {*BASE, "data", "models", "training", "execution"}
@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {*GROUND, "space"},
     "study_reader": {*GROUND, *STUDY},
     "metrics": {"errors"},
-    "imaging": {"errors"},
+    "resizing": {"errors"},
+    "imaging": {"errors", "resizing"},
     "layers": {"errors"},
     "decide": {"errors", "metrics"},
     "data": BASE,

@@ -78,6 +78,9 @@ def test_group_shorthands(folder: Path, raw: Any, kind: dict[str, Any]) -> None:
         ({"split": {"n_split": 5}}, "$.split.n_split", "did you mean n_splits"),
         ({"split": {"n_splits": 1}}, "$.split.n_splits", "greater than or equal to 2"),
         ({"search": {"sampler": "tpee"}}, "$.search.sampler", "tpe"),
+        ({"search": {"opening": "probe"}}, "$.search.opening", "probes"),
+        ({"search": {"max_latency_ms": 0}}, "$.search.max_latency_ms", "greater than 0"),
+        ({"search": {"max_latency_ms": float("inf")}}, "$.search.max_latency_ms", "finite"),
         ({"budget": "4 parsecs"}, "$.budget", "40m"),
         ({"space": {"lr": 3}}, "$.space.lr", "unknown parameter"),
         ({"space": {"dropout": {"type": "float", "low": 0, "high": 3}}}, "$.space.dropout", "0 to 0.95"),
@@ -166,8 +169,15 @@ def test_rules_leave_out_what_does_not_change_a_score(folder: Path) -> None:
     plain = parse_study(study(), "s.yaml", folder)
     same = study(budget="2h", search={"n_trials": 99}, selection={"top_k": 9}, registry={"model": "other"})
     assert parse_study(same, "s.yaml", folder).rules() == plain.rules()
-    for other in ({"search": {"random_state": 1}}, {"split": {"n_splits": 4}}, {"search": {"sampler": "random"}}):
+    others = [{name: value} for name, value in (("opening", "none"), ("max_latency_ms", 9), ("random_state", 1))]
+    for other in ({"search": {"sampler": "random"}}, {"split": {"n_splits": 4}}, *({"search": key} for key in others)):
         assert parse_study(study(**other), "s.yaml", folder).rules() != plain.rules()
+
+
+def test_an_opening_counts_only_where_there_is_one(folder: Path) -> None:
+    grids = [{"sampler": "grid"}, {"sampler": "grid", "opening": "none"}]
+    first, second = (parse_study(study(search=search), "s.yaml", folder).rules() for search in grids)
+    assert first == second
 
 
 def test_bare_names_of_spaces_are_the_shipped_ones(folder: Path) -> None:

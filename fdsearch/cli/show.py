@@ -75,6 +75,7 @@ def run(document: Document) -> None:
         verdict = "holds" if gate["holds"] else "does not hold"
         why = f" ({gate['why']})" if gate.get("why") else ""
         line("gate", f"{gate['name']} {_cell(gate['threshold'])}: {score(gate['figure'])}, {verdict}{why}")
+    _front(document)
     decision = document.get("decision")
     line("decision", _cell(decision) if decision else f"none: {_cell(document.get('decision_why'))}")
     for note in document.get("notes") or ():
@@ -92,7 +93,9 @@ def plan(document: Document) -> None:
     for role in ("development", "holdout"):
         line(role, f"{document[role]['n']} pictures of {document[role]['n_groups']} parts")
     line("folds", _cell(document["n_splits"]))
-    line("trials", ", ".join([_cell(document["n_trials"]), *(f"first {name}" for name in document["enqueued"])]))
+    probes = [f"first {len(document['probes'])} probes"] if document.get("probes") else []
+    first = [*probes, *(f"first {name}" for name in document["enqueued"])]
+    line("trials", ", ".join([_cell(document["n_trials"]), *first]))
     line("baseline", _cell(document["baseline"]) or "no point of this space")
     for stage, allowed in (document["budget_s"] or {}).items():
         line("budget", f"{stage.replace('_', ' ')} {seconds(allowed)}")
@@ -141,6 +144,7 @@ def search(document: Document) -> None:
     line("best", f"{score(document['best_value'])} (chosen as the best of many: too high by the search's optimism)")
     for name, value in (document.get("best_params") or {}).items():
         line("", f"{name} = {value}")
+    _front(document)
     line("took", seconds(document.get("seconds")))
 
 
@@ -229,6 +233,13 @@ def checks(document: Document) -> None:
         ("check", "status", "found", "fix"),
         [(c["name"], c["status"], c["found"], c["fix"]) for c in document["checks"]],
     )
+
+
+def _front(document: Document) -> None:
+    """The trials than which none is both better and faster, where latencies were measured."""
+    for point in document.get("pareto") or ():
+        bound = "" if point["feasible"] else ", too slow"
+        line("front", f"trial {point['trial']}: macro F1 {score(point['value'])}, {point['latency_ms']:.1f} ms{bound}")
 
 
 def _trial_counts(document: Document) -> str:

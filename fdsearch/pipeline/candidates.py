@@ -71,8 +71,10 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     top = best(list(records), spec.selection.top_k)
     if not top:
         fix = f"`fdsearch search {spec.name}`, with a larger budget if it had one"
-        fault = Fault(str(question.folder), "no finished trial", "one or more", fix)
-        raise ResourceError("there is nothing to select from", [fault])
+        got = "no finished trial"
+        if any(record.value is not None for record in records):
+            got += f" within search.max_latency_ms ({spec.search.max_latency_ms:g})"
+        raise ResourceError("there is nothing to select from", [Fault(str(question.folder), got, "one or more", fix)])
     entries, trials, params = _entries(question, top, records)
     costs = {f"trial-{record.number}": record.seconds for record in records}
     costs[BASELINE] = min((record.seconds for record in records if record.seconds), default=0.0)
@@ -94,8 +96,9 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     for note in validation.notes:
         run.log.say(note)
     scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
-    # A baseline outside the search space is compared with, but is no answer to the study.
-    eligible = [name for name in scores if name in params] or list(scores)
+    # A baseline outside the search space, or over the study's bound, is compared with, but is no answer to the study.
+    over = {record.number for record in records if not record.feasible}
+    eligible = [name for name in scores if name in params and trials.get(name) not in over] or list(scores)
     winner = max(eligible, key=lambda name: scores[name].value)
     return Contest(validation, scores, winner, trials, params)
 
@@ -131,7 +134,8 @@ def baseline_document(question: Question, contest: Contest) -> dict[str, Any]:
 def search_optimism(question: Question, records: Sequence[TrialRecord]) -> dict[str, Any]:
     """By how much the search's best value flatters, from the stored predictions of all complete trials."""
     rows, dataset = question.partition.development.rows, question.dataset
-    complete = [record for record in records if record.value is not None and record.logits is not None]
+    answers = [record for record in records if record.value is not None and record.feasible]
+    complete = [record for record in answers if record.logits is not None]
     if not complete:
         return {"raw": None, "optimism": None, "corrected": None, "why": "no stored predictions of complete trials"}
     predictions = np.stack([predict(record.logits[rows]) for record in complete if record.logits is not None])

@@ -11,6 +11,7 @@ from fdsearch.data.audit import audit as audit_data
 from fdsearch.data.images import PixelStore
 from fdsearch.files import csv_bytes, csv_cell, write_atomic
 from fdsearch.pipeline.database import has_study, location
+from fdsearch.pipeline.first_points import first_points
 from fdsearch.pipeline.question import Question, baseline_point, open_question, resolve_space
 from fdsearch.pipeline.search_stage import new_data_notes
 from fdsearch.pipeline.studies import resolve_study
@@ -36,6 +37,7 @@ def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Pr
     question = open_question(spec, root, plugins, progress or Silent(), remember=False)
     dataset, partition = question.dataset, question.partition
     groups = dataset.groups
+    opening = first_points(spec.search, question.space, ()).opening
     shares = {"search": 0.55, "repeats": 0.35, "refit_and_holdout": 0.10}
     return {
         "study": spec.name,
@@ -47,6 +49,8 @@ def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Pr
         "n_splits": len(partition.folds),
         "space": question.space.to_json(),
         "baseline": baseline_point(question.space),
+        "probes": [dict(point) for _, point in opening.probes],
+        "n_deeper": opening.n_deeper,
         "enqueued": [recipe.name for recipe in spec.search.enqueue],
         "n_trials": spec.search.n_trials,
         "budget_s": None

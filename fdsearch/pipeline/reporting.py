@@ -36,9 +36,10 @@ def write_report(study: str, root: Path) -> Path:
     if (folder / _TABLES).is_file():
         tables = json.loads((folder / _TABLES).read_text(encoding="utf-8"))
     else:
-        from fdsearch.search.history import table
+        from fdsearch.search.history import pareto, table
 
-        tables = {"study": folder.name, "trials": table(load_study(folder.name, root))}
+        trials = table(load_study(folder.name, root))
+        tables = {"study": folder.name, "trials": trials, "pareto": pareto(trials)}
     return _render(folder, tables)
 
 

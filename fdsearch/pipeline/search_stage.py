@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from fdsearch.config import StudySpec
 from fdsearch.files import disk_errors, write_atomic
 from fdsearch.pipeline.database import open_database
+from fdsearch.pipeline.first_points import CARRIED_OVER, first_points
 from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
-from fdsearch.pipeline.question import Question, baseline_point, open_question, write_run_files
+from fdsearch.pipeline.question import Question, open_question, write_run_files
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress, Silent
 from fdsearch.records import TrialRecord
 from fdsearch.search.attempt import Attempt
-from fdsearch.search.history import best, read_records, table
+from fdsearch.search.history import best, pareto, read_records, table
 from fdsearch.search.loop import SearchLoop
 from fdsearch.search.pruning import pruner_warning
 from fdsearch.search.sampling import check_sampler
@@ -35,14 +36,10 @@ from fdsearch.search.study import (
     study_name,
 )
 from fdsearch.search.task import SearchTask
-from fdsearch.space import Value
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
-
-_CARRIED_OVER = 5
-"""Best trials of the earlier data that start the search on new data."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,7 @@ class SearchOutcome:
             "n_pruned": counts["PRUNED"],
             "n_failed": counts["FAIL"],
             "best_value": self.best.value if self.best else None,
+            "pareto": pareto(self.trials),
         }
 
 
@@ -101,7 +99,7 @@ def search(
     Returns
     -------
     dict
-        ``study, n_trials, n_complete, n_pruned, n_failed, best_value, best_params, splits, seconds``.
+        ``study, n_trials, n_complete, n_pruned, n_failed, best_value, best_params, pareto, splits, seconds``.
 
     Raises
     ------
@@ -154,6 +152,7 @@ def _search_study(
         maker=question.maker,
         trials=question.folder / "trials",
         spool=question.folder / "spool",
+        latencies=question.workspace.latencies,
     )
     loop = SearchLoop(
         study,
@@ -192,12 +191,9 @@ def _prepare(question: Question, storage: RDBStorage, log: RunLog) -> Study:
         log.say(line)
     study = open_study(storage, spec.name, identity, question.definition)
     _keep_trials_apart(question.folder, study.study_name)
-    earlier = previous_best(storage, spec.name, study_name(spec.name, identity), _CARRIED_OVER)
-    baseline = baseline_point(question.space)
-    points: list[tuple[str, Mapping[str, Value]]] = [("baseline", baseline)] if baseline else []
-    points += [(f"earlier-{rank}", params) for rank, params in enumerate(earlier, start=1)]
-    points += [(recipe.name, recipe.params) for recipe in spec.search.enqueue]
-    for line in enqueue_first(study, question.space, points):
+    earlier = previous_best(storage, spec.name, study_name(spec.name, identity), CARRIED_OVER)
+    first = first_points(spec.search, question.space, earlier)
+    for line in enqueue_first(study, question.space, first.points, n_deeper=first.opening.n_deeper):
         log.say(line)
     return study
 

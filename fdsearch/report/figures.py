@@ -89,18 +89,44 @@ def confusion_svg(counts: Sequence[Sequence[int]]) -> bytes:
 
 def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
     """Draw the value of each trial, in the order of their numbers, and the best so far; None where none has a value."""
-    points = [(trial["number"], trial["value"]) for trial in trials if trial.get("value") is not None]
-    if not points:
+    valued = [trial for trial in trials if trial.get("value") is not None]
+    if not valued:
         return None
-    numbers, values = zip(*points, strict=True)
     figure = _figure(width=10.5, height=2.8)
     axes = figure.add_subplot(1, 1, 1)
-    axes.scatter(numbers, values, s=22, c=VALIDATION, label="complete trial")
-    axes.step(numbers, list(accumulate(values, max)), where="post", color=BEST, linewidth=1.2, label="best so far")
+    _scatter(axes, valued, "number")
+    if answers := [trial for trial in valued if trial.get("feasible", True)]:
+        best = list(accumulate((trial["value"] for trial in answers), max))
+        numbers = [trial["number"] for trial in answers]
+        axes.step(numbers, best, where="post", color=BEST, linewidth=1.2, label="best so far")
     _tidy(axes, "", "trial")
     axes.set_ylabel("macro F1 of the trial")
     axes.legend(frameon=False, fontsize=8)
     return _data_uri(_svg(figure))
+
+
+def latency_front(trials: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]]) -> str | None:
+    """Draw the value of each trial over its latency, and the front; None where no latency was measured."""
+    measured = [t for t in trials if t.get("value") is not None and t.get("latency_ms") is not None]
+    if not measured:
+        return None
+    figure = _figure(width=10.5, height=2.8)
+    axes = figure.add_subplot(1, 1, 1)
+    _scatter(axes, measured, "latency_ms")
+    x, y = ([point[key] for point in front] for key in ("latency_ms", "value"))
+    axes.step(x, y, where="post", color=BEST, linewidth=1.2, label="none is better and faster")
+    _tidy(axes, "", "milliseconds for one picture")
+    axes.set_ylabel("macro F1 of the trial")
+    axes.legend(frameon=False, fontsize=8)
+    return _data_uri(_svg(figure))
+
+
+def _scatter(axes: Axes, trials: Sequence[Mapping[str, Any]], key: str) -> None:
+    for feasible, color, name in ((True, VALIDATION, "complete trial"), (False, TRAIN, "complete, but too slow")):
+        drawn = [trial for trial in trials if trial.get("feasible", True) is feasible]
+        if drawn:
+            x, y = ([trial[axis] for trial in drawn] for axis in (key, "value"))
+            axes.scatter(x, y, s=22, c=color, label=name)
 
 
 def _line(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str | None, color: str, label: str | None) -> bool:

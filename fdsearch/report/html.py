@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdsearch.report import words
-from fdsearch.report.figures import learning_curves, trial_history
+from fdsearch.report.figures import latency_front, learning_curves, trial_history
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,7 +30,8 @@ def render(tables: Mapping[str, Any]) -> str:
         The JSON document of a run, and of these what there is: ``curves`` (fold name to a list of epochs with
         ``epoch``, ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``), ``confusion`` (counts,
         true class by predicted class), ``per_class``, ``classes`` (their names in order), ``trials`` (``number``,
-        ``state``, ``value``, ``params``).
+        ``state``, ``value``, ``params``, ``latency_ms``, ``feasible``), ``pareto`` (``trial``, ``value``,
+        ``latency_ms``, ``feasible``).
 
     Returns
     -------
@@ -46,6 +47,7 @@ def render(tables: Mapping[str, Any]) -> str:
         sources=class_tables(tables),
         curves=learning_curves(tables.get("curves") or {}),
         history=trial_history(trials),
+        front=latency_front(trials, tables.get("pareto") or ()),
         trials=trials,
         parameters=list(dict.fromkeys(name for trial in trials for name in trial["params"])),
     )

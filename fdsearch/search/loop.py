@@ -17,6 +17,7 @@ from fdsearch.execution.failures import machine_error
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
 from fdsearch.search.attempt import Attempt
+from fdsearch.search.deepening import Deepening
 from fdsearch.search.endings import Endings
 from fdsearch.search.leases import this_parent
 from fdsearch.search.ledger import Ledger
@@ -86,7 +87,8 @@ class SearchLoop:
             of_grid=task.search.sampler == "grid",
             say=progress.say,
         )
-        self._endings = Endings(study, self.ledger, progress.say)
+        self._endings = Endings(study, self.ledger, task.cost, progress.say)
+        self._deepening = Deepening(study, task.space, self.ledger, progress.say)
         self._stopping = False
         self._more = False
         self._error: ResourceError | None = None
@@ -129,6 +131,8 @@ class SearchLoop:
         pending, self._pending = self._pending, []
         for attempt in pending:
             self._next_fold(attempt)
+        if not self._stopping:
+            self._deepening.look()
         self._more = not self._pending and self._start_some()
         self.on_change(self)
         if self.running or self._pending or self._more:
@@ -198,7 +202,8 @@ class SearchLoop:
         trial.set_user_attr(names.CONFIG, json.dumps(config.to_json()))
         twin = self.ledger.scores.twin(trial.params)
         if twin is not None:
-            self.ledger.complete(trial.number, twin[1], trial.params, [], {names.COPY_OF: twin[0]})
+            attributes = {names.COPY_OF: twin[0], **self.task.cost(config)}
+            self.ledger.complete(trial.number, twin[1], trial.params, [], attributes)
             self.progress.say(f"trial {trial.number} repeats trial {twin[0]}: {twin[1]:.4f}")
             return
         attempt = self.task.attempt(trial, config)

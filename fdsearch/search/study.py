@@ -35,7 +35,14 @@ CONTINUES = "fdsearch:continues"
 """Numbers of the earlier attempts, latest first: a retry takes over the finished folds and the checkpoint of one."""
 LESSON_OF = "fdsearch:lesson_of"
 """On rows that are no trials: they tell the sampler that a trial's parameters cannot be trained."""
+_LATER = ("$.search.opening",)
+"""Keys that older definitions lack: a study from before them goes on as it began."""
 ENQUEUED = "fdsearch:enqueued"
+LATENCY = "fdsearch:latency_ms"
+OVER_LATENCY = "fdsearch:latency_over_ms"
+"""Measured less allowed; what is above zero is told to samplers as a violated constraint."""
+DEEPER = "fdsearch:deeper"
+"""Of a study: how many of its best probes are still to be trained deeper."""
 
 
 def study_name(name: str, data_identity: str) -> str:
@@ -58,7 +65,8 @@ def open_study(storage: RDBStorage, name: str, data_identity: str, definition: M
         storage=storage, study_name=study_name(name, data_identity), direction="maximize", load_if_exists=True
     )
     study.set_user_attr(NAME, name)
-    study.set_user_attr(DEFINITION, json.dumps(definition, sort_keys=True))
+    if DEFINITION not in study.user_attrs:
+        study.set_user_attr(DEFINITION, json.dumps(definition, sort_keys=True))
     return study
 
 
@@ -89,7 +97,7 @@ def check_definition(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     faults = [
         Fault(key, f"{after.get(key, 'nothing')} now", f"{before.get(key, 'nothing')}, as the study was started", fix)
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and not (key in _LATER and key not in before)
     ]
     if faults:
         raise ConfigError("the study's definition has changed", faults)
@@ -103,13 +111,17 @@ def _flat(value: Any, path: str = "$") -> Iterable[tuple[str, str]]:
         yield path, json.dumps(value, sort_keys=True)
 
 
-def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]) -> list[str]:
+def enqueue_first(
+    study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]], *, n_deeper: int = 0
+) -> list[str]:
     """Queue the first points of a study that has no trial yet.
 
     Parameters
     ----------
     points : iterable of (name, partial parameters)
         Completed by the space's defaults; equal points are queued once.
+    n_deeper : int
+        So many of the best probes among them are to be trained deeper, once all have ended.
 
     Returns
     -------
@@ -118,6 +130,18 @@ def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, 
     """
     if study.user_attrs.get(ENQUEUED):
         return []
+    skipped = enqueue(study, space, points)
+    if n_deeper:
+        study.set_user_attr(DEEPER, n_deeper)
+    study.set_user_attr(ENQUEUED, True)
+    return skipped
+
+
+def enqueue(study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]]) -> list[str]:
+    """Queue points, those that are in the study already left out; arguments and answer as in `enqueue_first`.
+
+    The caller marks afterwards that it is done: a kill between two points must neither lose nor repeat one.
+    """
     skipped = []
     for name, partial in points:
         try:
@@ -127,9 +151,7 @@ def enqueue_first(study: Study, space: SearchSpace, points: Iterable[tuple[str, 
             skipped.append(f"{name} is outside the search space and was skipped: {error.faults[0]}")
             continue
         drawn = {key: value for key, value in params.items() if _is_drawn(space, key)}
-        # A kill between two of these calls must not queue a point twice: the mark below comes last.
         study.enqueue_trial(drawn, user_attrs={RECIPE: name}, skip_if_exists=True)
-    study.set_user_attr(ENQUEUED, True)
     return skipped
 
 
@@ -152,5 +174,6 @@ def previous_best(storage: RDBStorage, name: str, current: str, k: int) -> list[
         return []
     latest = max(earlier, key=lambda summary: summary.datetime_start.timestamp() if summary.datetime_start else 0.0)
     trials = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(states=(TrialState.COMPLETE,))
-    best = sorted(trials, key=lambda trial: -float(trial.value or 0.0))[:k]
+    feasible = [trial for trial in trials if all(value <= 0 for value in trial.constraints.values())]
+    best = sorted(feasible, key=lambda trial: -float(trial.value or 0.0))[:k]
     return [dict(trial.params) for trial in best]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from fdsearch.parameters import PARAMETERS
 from fdsearch.search import study as names
 from fdsearch.search.attempt import CHECKPOINT, Attempt
 from fdsearch.space import SearchSpace
-from fdsearch.training.job import Job, JobMaker, fit_seed
+from fdsearch.training.job import Job, JobMaker
+from fdsearch.training.latency import Architecture, known
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class SearchTask:
         Folder of the trials' folders.
     spool : Path
         Folder of results that are not in the database yet.
+    latencies : Path or None
+        Folder of measured latencies; needed where the search bounds them.
     """
 
     search: SearchSpec
@@ -52,6 +55,7 @@ class SearchTask:
     maker: JobMaker
     trials: Path
     spool: Path
+    latencies: Path | None = None
 
     @property
     def horizon(self) -> int:
@@ -98,11 +102,27 @@ class SearchTask:
 
     def fold_job(self, attempt: Attempt) -> Job:
         """The job of the fold that a trial is at."""
-        return self.maker.fold_job(
+        job = self.maker.fold_job(
             attempt.job_id,
             attempt.config,
-            attempt.folds[attempt.fold],
-            seed=fit_seed(self.search.random_state, 0, attempt.fold),
+            attempt.folds,
+            attempt.fold,
+            random_state=self.search.random_state,
+            repeat=0,
             single_split=self.single_split,
             checkpoint=attempt.checkpoint,
         )
+        return replace(job, latencies=self.latencies) if self.search.max_latency_ms is not None else job
+
+    def cost(self, config: TrialConfig) -> dict[str, Any]:
+        """User attributes that say what a trial's model costs and by how much that is too much; empty without a bound.
+
+        A model whose measurement is lost counts as twice as slow as allowed: nobody can say that it holds the bound.
+        """
+        bound = self.search.max_latency_ms
+        if bound is None or self.latencies is None:
+            return {}
+        found = known(self.latencies, Architecture(config, self.maker.n_classes, self.maker.plugins))
+        if found is None:
+            return {names.OVER_LATENCY: bound}
+        return {names.LATENCY: found.latency_ms, names.OVER_LATENCY: found.latency_ms - bound}

@@ -47,6 +47,9 @@ def tell(study: Study, entry: Entry, *, shared: bool, certain: bool) -> bool:
     try:
         for key, value in entry.attributes.items():
             study._storage.set_trial_user_attr(trial_id(study, entry.number), key, value)
+        if (over := entry.attributes.get(names.OVER_LATENCY)) is not None:
+            # As `Trial.set_constraint` does, of which this may be a repetition after a kill.
+            study._storage.set_trial_system_attr(trial_id(study, entry.number), "constraints:latency", over)
         _end(study, entry.number, TrialState[entry.state], None if entry.value is None else [entry.value])
     except UpdateFinishedTrialError:  # by somebody else, or by us in a call whose answer was lost
         return find(study, entry.number).state.name == entry.state

@@ -78,7 +78,7 @@ def test_a_plan_says_what_would_be_done(capsys: pytest.CaptureFixture[str]) -> N
                 "n_splits": 3,
                 "n_trials": 4,
             },
-            **{"baseline": {"phases": "probe"}, "enqueued": ["seed"], "notes": ["few parts"]},
+            **{"baseline": {"phases": "probe"}, "probes": [{}, {}], "enqueued": ["seed"], "notes": ["few parts"]},
             "budget_s": {"search": 600, "refit_and_holdout": 60},
             "space": {
                 "phases": {"type": "categorical", "choices": ["probe", "head"]},
@@ -91,9 +91,19 @@ def test_a_plan_says_what_would_be_done(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     for words in (
         *("7 pictures of 5 parts", "probe | head", "4 to 8, when phases is head", "1e-05 to 0.01, logarithmic", "160"),
-        *("4, first seed", "refit and holdout 1 min 00 s", "few parts"),
+        *("4, first 2 probes, first seed", "refit and holdout 1 min 00 s", "few parts"),
     ):
         assert words in out
+
+
+def test_a_search_shows_its_front(capsys: pytest.CaptureFixture[str]) -> None:
+    point = {"trial": 7, "value": 0.51, "latency_ms": 12.34, "feasible": False}
+    show.search({"study": "tiles", "best_value": None, "pareto": [point, {**point, "trial": 9, "feasible": True}]})
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("front")]
+    assert [line.split(maxsplit=1)[1] for line in lines] == [
+        "trial 7: macro F1 0.510, 12.3 ms, too slow",
+        "trial 9: macro F1 0.510, 12.3 ms",
+    ]
 
 
 def test_tables_in_a_pipe_are_literal_and_whole(capsys: pytest.CaptureFixture[str]) -> None:

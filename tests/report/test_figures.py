@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fdsearch.report.figures import confusion_svg, learning_curves, trial_history
+from fdsearch.report.figures import confusion_svg, latency_front, learning_curves, trial_history
 
 PREFIX = "data:image/svg+xml;base64,"
 
@@ -61,3 +61,23 @@ def test_history_takes_what_has_a_value() -> None:
 def test_a_confusion_matrix_of_any_size(counts: list[list[int]]) -> None:
     assert ET.fromstring(confusion_svg(counts)).tag.endswith("svg")
     assert confusion_svg(counts) == confusion_svg(counts)
+
+
+TRIALS = [
+    {"number": 0, "value": 0.5, "latency_ms": 4.0, "feasible": True},
+    {"number": 1, "value": 0.7, "latency_ms": 30.0, "feasible": False},
+    {"number": 2, "value": 0.6, "latency_ms": None, "feasible": True},
+    {"number": 3, "value": None, "latency_ms": 4.0, "feasible": True},
+]
+
+
+@pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1], TRIALS[1:2]])
+def test_trials_too_slow_are_drawn_with_the_others(trials: list[dict[str, Any]]) -> None:
+    assert svg(trial_history(trials)).tag.endswith("svg")
+    front = [{"trial": trials[0]["number"], **trials[0]}]
+    assert svg(latency_front(trials, front)).tag.endswith("svg")
+
+
+def test_without_measurements_there_is_no_front() -> None:
+    assert latency_front(TRIALS[2:], []) is None
+    assert latency_front([{"number": 0, "value": 0.5}], []) is None

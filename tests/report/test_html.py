@@ -133,6 +133,20 @@ def undrawn() -> dict[str, Any]:
     return {key: value for key, value in tables().items() if key not in ("curves", "trials")}
 
 
+def test_the_front_of_score_against_latency(page: str) -> None:
+    assert "latency" not in page, "where nothing was measured, nothing is said"
+    found = tables()
+    for trial, latency, feasible in zip(found["trials"][:2], (30.04, 4.0), (False, True), strict=True):
+        trial |= {"latency_ms": latency, "feasible": feasible}
+    found["pareto"] = [
+        {"trial": 0, "value": 0.61, "latency_ms": 4.0, "feasible": True},
+        {"trial": 2, "value": 0.69, "latency_ms": 30.04, "feasible": False},
+    ]
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render(found)))
+    assert "Score against latency" in words
+    assert "0 0.610 4.0 holds 2 0.690 30.0 too slow" in words
+
+
 @pytest.mark.parametrize("key", [key for key in tables() if key != "study"])
 def test_every_table_may_be_absent_or_null(key: str) -> None:
     absent = {name: value for name, value in undrawn().items() if name != key}

@@ -1,7 +1,7 @@
 """A search that kills its own process at a named point: ``python dying.py FOLDER POINT NTH FAULT``.
 
 The point is the nth call of a function of the core, before or after which the process dies; `FAULT` is what befalls
-its workers. Everything else is as in other tests.
+its workers. Everything else is as in other tests; the fault ``opening`` is none, but a search with an opening.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from search_bench import POINTS, Bench
+from search_bench import POINTS, PROBES, Bench
 
-from fdsearch.search import retries, telling, trial_files
+from fdsearch.search import deepening, retries, telling, trial_files
 from fdsearch.search.ledger import Ledger
 from fdsearch.search.loop import SearchLoop
 from fdsearch.search.spool import Spool
@@ -35,6 +35,8 @@ DEATHS: dict[str, tuple[Any, str, str]] = {
     "folds are taken over": (trial_files, "write_oof", AFTER),
     "curve is taken over": (trial_files, "move_latest", BEFORE),
     "checkpoint is taken over": (trial_files, "move_latest", AFTER),
+    "a point is queued": (optuna.Study, "enqueue_trial", AFTER),
+    "deeper points are queued": (deepening, "enqueue", AFTER),
 }
 
 
@@ -61,7 +63,10 @@ def main() -> None:
     die_at(*DEATHS[point], int(nth))
     with ExitStack() as stack:
         bench = Bench(Path(folder), stack)
-        bench.search(bench.small_task(fault), POINTS)
+        if fault == "opening":
+            bench.search(bench.opening_task(), PROBES, n_deeper=2)
+        else:
+            bench.search(bench.small_task(fault), POINTS)
 
 
 if __name__ == "__main__":

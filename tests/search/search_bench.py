@@ -33,6 +33,7 @@ from fdsearch.training.job import JobMaker
 LABELS = np.arange(120) % 2
 GROUPS = np.arange(120) // 2
 DEFINITION = {"space": "trivial"}
+PROBES = [{"phases": "probe", "pooling": pooling} for pooling in ("avg", "avg_max", "max")]
 POINTS = [{"custom_quality": quality, "custom_kind": "b"} for quality in (0.5, 0.7, 0.9)]
 
 
@@ -53,7 +54,7 @@ class Bench:
         raw = {"custom_quality": {"type": "float", "low": 0.0, "high": 1.0}, **distributions}
         maker = JobMaker(LABELS, GROUPS, 2, {(224, "stretch"): self.folder / "none.npy"}, "digest", self.folder)
         folds = tuple(grouped_stratified_folds(LABELS, GROUPS, 3, 0))
-        places = {"trials": self.folder / "trials", "spool": self.folder / "spool"}
+        places = {name: self.folder / name for name in ("trials", "spool", "latencies")}
         return SearchTask(search, parse_space(raw), folds, False, LABELS, maker, **places)
 
     def small_task(self, fault: str = "none") -> SearchTask:
@@ -62,18 +63,30 @@ class Bench:
         kinds = {"custom_kind": {"type": "categorical", "choices": ["a", "b"]}}
         return self.task(search, **kinds, custom_fault={"fixed": fault})
 
+    def opening_task(self, n_trials: int = 8, max_latency_ms: float = 100.0) -> SearchTask:
+        """A task with an opening: three poolings to probe, and a deeper preset."""
+        search = SearchSpec(n_trials=n_trials, pruner="none", max_latency_ms=max_latency_ms)
+        choices = {"phases": ["probe", "head_tail"], "pooling": ["avg", "avg_max", "max"]}
+        kinds = {name: {"type": "categorical", "choices": values} for name, values in choices.items()}
+        unfreeze = {"type": "float", "low": 0.1, "high": 0.5, "when": {"phases": ["head_tail"]}}
+        return self.task(search, **kinds, unfreeze=unfreeze, custom_quality={"fixed": 0.6})
+
     def study(self) -> optuna.Study:
         storage = open_storage(self.location or self.folder / "study.db")
         self.stack.callback(storage.engine.dispose)
         return open_study(storage, "trivial", "0" * 64, DEFINITION)
 
-    def search(self, task: SearchTask, points: list[dict[str, Any]] | None = None, **options: Any) -> optuna.Study:
+    def search(
+        self, task: SearchTask, points: list[dict[str, Any]] | None = None, n_deeper: int = 0, **options: Any
+    ) -> optuna.Study:
         """Search and return the study."""
         with storage_errors(self.location or self.folder / "study.db"):
             study = self.study()
             options.setdefault("shared", self.shared)
-            enqueue_first(study, task.space, [(f"point-{i}", point) for i, point in enumerate(points or [])])
-            SearchLoop(study, task, self.supervisor(), Silent(), **options).run()
+            named = [(f"point-{i}", point) for i, point in enumerate(points or [])]
+            enqueue_first(study, task.space, named, n_deeper=n_deeper)
+            executor = self.supervisor(options.pop("n_workers", 1))
+            SearchLoop(study, task, executor, Silent(), **options).run()
             return study
 
     def supervisor(self, n_workers: int = 1) -> Supervisor:

@@ -98,7 +98,7 @@ def test_a_trial_that_was_given_up_keeps_what_its_queued_retry_goes_on_from(
     attempt.folder.mkdir(parents=True)
     attempt.checkpoint.touch()
     retries.give_up(study, study.get_trials()[0], "lost", "its parent stood still", again=retried)
-    endings = Endings(study, ledger, lambda text: None)
+    endings = Endings(study, ledger, lambda config: {}, lambda text: None)
     {
         "drop": lambda: endings.drop(attempt),
         "prune": lambda: endings.prune(attempt, "between folds"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fdsearch.errors import ConfigError
+from fdsearch.search import study as names
 from fdsearch.search.storage import open_storage
-from fdsearch.search.study import RECIPE, enqueue_first, open_study, previous_best, study_name
+from fdsearch.search.study import DEEPER, RECIPE, enqueue_first, open_study, previous_best, study_name
 from fdsearch.space_reader import parse_space
 
 SPACE = parse_space(
@@ -42,6 +43,21 @@ def test_a_changed_definition_is_refused_with_the_difference(
         assert fault.expected.startswith(old)
         assert fault.got.startswith(new)
         assert "--fresh" in fault.fix
+
+
+def test_a_study_from_before_openings_goes_on_as_it_began(tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "study.db")
+    now = {**DEFINITION, "search": {"sampler": "tpe", "opening": "probes"}}
+    study = open_study(storage, "old", "a" * 64, {**DEFINITION, "search": {"sampler": "tpe"}})
+    enqueue_first(study, SPACE, [])
+    again = open_study(storage, "old", "a" * 64, now)
+    assert enqueue_first(again, SPACE, [("late", {"phases": "probe"})], n_deeper=2) == []
+    assert (again.trials, again.user_attrs.get(DEEPER)) == ([], None)
+    assert "opening" not in again.user_attrs[names.DEFINITION]
+    open_study(storage, "new", "a" * 64, now)
+    with pytest.raises(ConfigError) as caught:
+        open_study(storage, "new", "a" * 64, {**DEFINITION, "search": {"sampler": "tpe", "opening": "none"}})
+    assert [fault.where for fault in caught.value.faults] == ["$.search.opening"]
 
 
 def test_changed_choices_range_and_condition_are_seen(tmp_path: Path) -> None:
