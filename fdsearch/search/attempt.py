@@ -81,7 +81,11 @@ class Attempt:
 
     @property
     def job_id(self) -> str:
-        return f"trial-{self.number}-fold-{self.fold}"
+        return self.job_id_of(self.fold)
+
+    def job_id_of(self, fold: int) -> str:
+        """What the job of a fold is called."""
+        return f"trial-{self.number}-fold-{fold}"
 
     @property
     def finished(self) -> bool:

@@ -16,6 +16,7 @@ from fdsearch.execution.events import Busy, Executor, Finished, Reported
 from fdsearch.execution.failures import machine_error
 from fdsearch.progress import Progress
 from fdsearch.search import study as names
+from fdsearch.search.ahead import FoldsAhead
 from fdsearch.search.attempt import Attempt
 from fdsearch.search.deepening import Deepening
 from fdsearch.search.endings import Endings
@@ -71,21 +72,16 @@ class SearchLoop:
     ) -> None:
         self.study = study
         self.task = task
-        self.executor = executor
+        self.executor = FoldsAhead(executor, task.fold_job)
         self.progress = progress
         self.deadline = deadline
         self.should_stop = should_stop
         self.on_change = on_change
         self.running: dict[str, Attempt] = {}
         self._pending: list[Attempt] = []  # between two folds, and others took the memory that their worker needs
+        scores, of_grid = Scores(len(task.folds), task.horizon), task.search.sampler == "grid"
         self.ledger = Ledger(
-            study,
-            Spool(task.spool),
-            this_parent(),
-            shared=shared,
-            scores=Scores(len(task.folds), task.horizon),
-            of_grid=task.search.sampler == "grid",
-            say=progress.say,
+            study, Spool(task.spool), this_parent(), shared=shared, scores=scores, of_grid=of_grid, say=progress.say
         )
         self._endings = Endings(study, self.ledger, task.cost, progress.say)
         self._deepening = Deepening(study, task.space, self.ledger, progress.say)
@@ -114,6 +110,7 @@ class SearchLoop:
                         self._reported(event)
                     elif isinstance(event, Finished):
                         self._finished(event.result)
+            self.executor.drain()
         except Interrupted:
             raise
         except Exception:
@@ -134,6 +131,8 @@ class SearchLoop:
         if not self._stopping:
             self._deepening.look()
         self._more = not self._pending and self._start_some()
+        idle = self.executor.free and not (self._stopping or self._pending or self._may_start())
+        self.executor.tend([] if self._stopping else [*self.running.values(), *self._pending], fill=bool(idle))
         self.on_change(self)
         if self.running or self._pending or self._more:
             return True
@@ -217,7 +216,7 @@ class SearchLoop:
         if attempt.finished:
             self._endings.complete(attempt)
             return
-        job = self.task.fold_job(attempt)
+        job = self.task.fold_job(attempt, attempt.fold)
         self.running[job.id] = attempt
         try:
             self.executor.submit(job)

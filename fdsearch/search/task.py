@@ -100,13 +100,13 @@ class SearchTask:
             if checkpoint.parent not in continued:
                 checkpoint.unlink()
 
-    def fold_job(self, attempt: Attempt) -> Job:
-        """The job of the fold that a trial is at."""
+    def fold_job(self, attempt: Attempt, fold: int) -> Job:
+        """The job of one fold of a trial."""
         job = self.maker.fold_job(
-            attempt.job_id,
+            attempt.job_id_of(fold),
             attempt.config,
             attempt.folds,
-            attempt.fold,
+            fold,
             random_state=self.search.random_state,
             repeat=0,
             single_split=self.single_split,
