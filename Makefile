@@ -31,8 +31,10 @@ check: $(INSTALLED) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## run the benchmarks; each prints one JSON line last
-	@set -e; for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file"; done
+# Those with a short form on generated pictures; the others need data or arguments, and their helpers are no benchmarks.
+BENCHMARKS := input epoch_overhead scaling versus_plain versus_keras_tuner
+bench: $(INSTALLED) ## run the short forms of the benchmarks; each prints one JSON line last
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name" >&2; $(BIN)/python "benchmarks/$$name.py" --quick; done
 
 # A drill exits non-zero where a guarantee fails; its last line is the figure, as JSON.
 DRILL = cd tests && PYTHONPATH=. ../$(BIN)/python -m drills.

@@ -1,0 +1,47 @@
+"""fdsearch beside KerasTuner's Hyperband: the same space, pictures, folds and time.
+
+    pip install keras-tuner
+    FDSEARCH_DATA=... python benchmarks/versus_keras_tuner.py [--seconds 600]      # 5 splits x 2 sides x 600 s
+    python benchmarks/versus_keras_tuner.py --quick                                # generated pictures, two minutes
+
+Both search `search_spaces/quick.yaml` freely, each in processes of its own and one after the other. The last line is
+one JSON object: `ratio`, the median over the splits of the peer's seconds over ours until the better pooled macro F1
+that both reach, and `rows`; see `peers.race`. Exits with 2 where KerasTuner is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from peers.race import race
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    data = os.environ.get("FDSEARCH_DATA")
+    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
+    parser.add_argument("--seconds", type=float, help="of each side on each split; default 600, with --quick 50")
+    parser.add_argument("--splits", type=int, help="default 5, with --quick 1")
+    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels")
+    options = parser.parse_args()
+    if importlib.util.find_spec("keras_tuner") is None:
+        print("KerasTuner is not installed: pip install keras-tuner", file=sys.stderr)
+        sys.exit(2)
+    if options.data is None and not options.quick:
+        parser.error("give --data, FDSEARCH_DATA, or --quick")
+    seconds = options.seconds or (50 if options.quick else 600)
+    n_races = options.splits or (1 if options.quick else 5)
+    with tempfile.TemporaryDirectory() as folder:
+        tiles = None if options.quick else options.data
+        print(json.dumps(race("keras_tuner_script", seconds, n_races, options.folds, tiles, Path(folder))))
+
+
+if __name__ == "__main__":
+    main()
