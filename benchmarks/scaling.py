@@ -7,8 +7,8 @@ first time and again and decoded; an epoch of a small network over as many pictu
 after some of them; and the same search with more workers. Each setting runs in a fresh process of its own.
 
 A table goes to stderr. The last line is one JSON object: `rows` with `what`, `n`, seconds and MiB (`peak_mb`: the most
-that was resident, mapped files included; `mb`: parent and workers after a trial, without mapped files), and `flat`, the
-memory of the last row of each kind by that of its first.
+that was resident, mapped files included; `mb`: parent and workers after a trial, without mapped files), and
+`memory_ratio`, the memory of the last row of each kind by that of its first.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def in_fresh_process(what: str, *numbers: int) -> list[dict[str, Any]]:
     return rows
 
 
-def flat(rows: list[dict[str, Any]]) -> dict[str, float]:
+def memory_ratio(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Memory of the last row of each kind by that of the first."""
     found = {}
     for what in MEASURES:
@@ -197,7 +197,7 @@ def main() -> None:
     rows += in_fresh_process("trials", *settings["trials"])
     for n in settings["workers"]:
         rows += in_fresh_process("workers", n, TRIALS_OF_WORKERS_QUICK if options.quick else TRIALS_OF_WORKERS)
-    print(json.dumps({"rows": rows, "flat": flat(rows)}))
+    print(json.dumps({"rows": rows, "memory_ratio": memory_ratio(rows)}))
 
 
 if __name__ == "__main__":
