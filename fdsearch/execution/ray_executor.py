@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from fdsearch.execution import batch
-from fdsearch.execution.events import TRAINER, Event, Finished, OnReport, OnResult
+from fdsearch.execution.events import TRAINER, Busy, Event, Finished, OnReport, OnResult
 from fdsearch.execution.ray_cluster import connect, declare, held_by, living_nodes
 from fdsearch.execution.ray_conversation import Actor, Conversation
 from fdsearch.training.job import Job, Result
@@ -100,13 +100,13 @@ class RayExecutor:
 
         Raises
         ------
-        RuntimeError
+        Busy
             If `n_workers` jobs are running.
         ValueError
             If a job with this id is running.
         """
         if len(self._running) >= self.n_workers:
-            raise RuntimeError(f"all {self.n_workers} workers are busy; wait for a Finished event first")
+            raise Busy(f"all {self.n_workers} workers are busy; wait for a Finished event first")
         if job.id in self._running:
             raise ValueError(f"job {job.id} is running already")
         actor = self._hire(job)

@@ -36,6 +36,7 @@ from fdsearch.search.study import (
     study_name,
 )
 from fdsearch.search.task import SearchTask
+from fdsearch.training.job import CurveRow
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -236,7 +237,7 @@ def _status(loop: SearchLoop, deadline: float | None) -> dict[str, Any]:
         "n_pruned": counts["PRUNED"],
         "n_failed": counts["FAIL"],
         "failures": dict(loop.ledger.failures),
-        "running": [_running(loop, job_id, attempt) for job_id, attempt in loop.running.items()],
+        "running": _running(loop),
         "time_left_s": None if left is None else round(left, 1),
     }
 
@@ -249,17 +250,25 @@ def _seconds_left(loop: SearchLoop) -> float | None:
     return missing * (time.monotonic() - began) / done if done else None
 
 
-def _running(loop: SearchLoop, job_id: str, attempt: Attempt) -> dict[str, Any]:
-    row = attempt.row or {}
-    seconds = float(row.get("seconds", 0.0))
-    n_pictures = len(attempt.folds[attempt.fold].train)
+def _running(loop: SearchLoop) -> list[dict[str, Any]]:
+    """What each worker trains, and the trials that wait for one between two folds."""
+    found = [_fold(loop, attempt, attempt.fold, attempt.row, job_id) for job_id, attempt in loop.running.items()]
+    for job_id, early in loop.executor.early.items():
+        found.append(_fold(loop, early.attempt, early.fold, next(reversed(early.rows), None), job_id))
+    waiting = {"phase": "waits for a worker", "worker": None}
+    return found + [{**_fold(loop, attempt, attempt.fold, None, ""), **waiting} for attempt in loop.pending]
+
+
+def _fold(loop: SearchLoop, attempt: Attempt, fold: int, row: CurveRow | None, job_id: str) -> dict[str, Any]:
+    seconds = float(row["seconds"]) if row and "seconds" in row else 0.0
+    n_pictures = len(attempt.folds[fold].train)
     return {
         "trial": attempt.number,
-        "fold": attempt.fold,
+        "fold": fold,
         "n_folds": len(attempt.folds),
-        "epoch": attempt.n_epochs,
+        "epoch": int(row["epoch"]) + 1 if row else 0,
         "n_epochs": attempt.config.epochs,
-        "phase": row.get("phase"),
+        "phase": row.get("phase") if row else None,
         "pictures_per_s": round(n_pictures / seconds, 1) if seconds else None,
         "worker": loop.executor.place(job_id),
         "seconds": round(time.monotonic() - attempt.started, 1),

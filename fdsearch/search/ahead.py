@@ -9,12 +9,13 @@ would to the executor itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from fdsearch.errors import ResourceError
 from fdsearch.execution.events import Busy, Event, Executor, Finished, Reported
 from fdsearch.search.attempt import Attempt
-from fdsearch.training.job import CurveRow, Job
+from fdsearch.training.job import LOST, CurveRow, Job
 
 _DRAIN_POLL_S = 0.5
 
@@ -26,10 +27,11 @@ class Begin(Protocol):
 
 
 @dataclass
-class _Early:
-    """A fold that was begun early."""
+class Early:
+    """A fold that was begun early: what it has reported, and its end."""
 
-    trial: int
+    attempt: Attempt
+    fold: int
     rows: list[CurveRow] = field(default_factory=list)
     finished: Finished | None = None
 
@@ -46,9 +48,10 @@ class FoldsAhead:
 
     def __init__(self, executor: Executor, begin: Begin) -> None:
         self._executor, self._begin = executor, begin
-        self._early: dict[str, _Early] = {}
+        self._early: dict[str, Early] = {}
         self._ended: set[str] = set()  # early folds that are of no use any more, until their workers say so
         self._failed: set[str] = set()
+        self._too_much: set[int] = set()  # trials of which an early fold was lost with its process
         self._news: list[Event] = []
         self._replayed: list[str] = []
 
@@ -57,10 +60,15 @@ class FoldsAhead:
         """Jobs that can be submitted now."""
         return self._executor.free
 
+    @property
+    def early(self) -> dict[str, Early]:
+        """The folds that run before their turn, by the ids of their jobs."""
+        return {job_id: early for job_id, early in self._early.items() if early.finished is None}
+
     def tend(self, attempts: Iterable[Attempt], *, fill: bool) -> None:
         """End the early folds of all but these trials and, if `fill`, begin more of them on idle workers."""
         running = {attempt.number: attempt for attempt in attempts}
-        for job_id in [job_id for job_id, early in self._early.items() if early.trial not in running]:
+        for job_id in [job_id for job_id, early in self._early.items() if early.attempt.number not in running]:
             if self._early.pop(job_id).finished is None:
                 self._ended.add(job_id)
                 self._executor.stop(job_id)
@@ -71,15 +79,16 @@ class FoldsAhead:
                 self._start(attempt, fold)
 
     def _start(self, attempt: Attempt, fold: int) -> None:
-        # Without a checkpoint: a trial has one, of the fold whose turn it is.
-        job = replace(self._begin(attempt, fold), checkpoint=None)
+        if attempt.retried or attempt.number in self._too_much:  # copies beside it may be what takes its memory
+            return
+        job = self._begin(attempt, fold)
         if job.id in self._early or job.id in self._failed or job.id in self._ended:
             return
         try:
             self._executor.submit(job)
-        except Busy:
+        except (Busy, ResourceError):  # where the machine gives no process, those that run are enough
             return
-        self._early[job.id] = _Early(attempt.number)
+        self._early[job.id] = Early(attempt, fold)
 
     def submit(self, job: Job) -> None:
         """Hand over a job whose turn it is; one that was begun early goes on, or has ended already."""
@@ -118,8 +127,10 @@ class FoldsAhead:
         elif event.result.status == "done":
             self._early[job_id].finished = event
         else:  # it will fail again when it is its turn, and then somebody is told
-            del self._early[job_id]
+            early = self._early.pop(job_id)
             self._failed.add(job_id)
+            if event.result.failure in LOST:
+                self._too_much.add(early.attempt.number)
 
     def answer(self, job_id: str, proceed: bool) -> None:
         """Let a job that reported go on, or end it."""

@@ -23,7 +23,8 @@ from fdsearch.trial import TrialConfig
 if TYPE_CHECKING:
     from optuna import Trial
 
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINTS = "checkpoint-*.npz"
+"""Of one trial, in its folder; one per fold."""
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Attempt:
     n_classes : int
     enqueued : bool
         Enqueued points are never pruned.
+    retried : bool
+        An earlier attempt at it was lost with its process.
 
     Attributes
     ----------
@@ -61,6 +64,7 @@ class Attempt:
     labels: NDArray[np.int64]
     n_classes: int
     enqueued: bool
+    retried: bool = False
     started: float = field(default_factory=time.monotonic)
     results: list[Result] = field(default_factory=list)
     path: list[float] = field(default_factory=list)
@@ -69,6 +73,8 @@ class Attempt:
     smoothed: Smoothed = field(default_factory=Smoothed)
     _seconds_before: float = 0.0
     _earlier_rows: dict[int, CurveRow] = field(default_factory=dict)
+    _logged: set[int] = field(default_factory=set)
+    _turn_began: float = field(default_factory=time.monotonic)
 
     @property
     def number(self) -> int:
@@ -96,10 +102,9 @@ class Attempt:
         """Finished epochs of the fold that is under way."""
         return 0 if self.row is None else int(self.row["epoch"]) + 1
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the fold that is under way keeps its state; removed with the trial's end."""
-        return self.folder / CHECKPOINT
+    def checkpoint_of(self, fold: int) -> Path:
+        """Where a fold keeps its state; removed with the fold's or the trial's end."""
+        return self.folder / CHECKPOINTS.replace("*", str(fold))
 
     def log_epoch(self, row: CurveRow) -> list[CurveRow]:
         """Append an epoch to the curve, and before it those that only an earlier attempt had written.
@@ -114,20 +119,23 @@ class Attempt:
         ]
         rows.append(row)
         self.row = row
+        self._logged |= {int(row["epoch"]) for row in rows}
         trial_files.append_curve(self.folder, self.fold, rows)
         return rows
 
     def finish_fold(self, result: Result) -> None:
         """Keep a fold's predictions, on disk too."""
-        unseen = [row for row in result.curve if row["epoch"] >= self.n_epochs]  # a fold that had ended, untold
+        # Of a fold that had ended, or was begun, before anybody was told.
+        unseen = [row for row in result.curve if row["epoch"] not in self._logged]
         trial_files.append_curve(self.folder, self.fold, unseen)
         self._add(result)
         trial_files.write_oof(self.folder, self.folds, self.results)
-        discard(self.checkpoint)
+        discard(self.checkpoint_of(self.fold - 1))
 
     def _add(self, result: Result) -> None:
         self.results.append(result)
-        self.row, self._earlier_rows = None, {}
+        self.row, self._earlier_rows, self._logged = None, {}, set()
+        self._turn_began = time.monotonic()
         rows = np.concatenate([fold.validation for fold in self.folds[: self.fold]])
         self.path.append(macro_f1(self.labels[rows], self._logits().argmax(axis=1), self.n_classes))
 
@@ -137,8 +145,8 @@ class Attempt:
     def take_over(self, earlier: Sequence[Path]) -> None:
         """Go on where lost attempts at the same parameters stopped.
 
-        Finished folds are taken as they are, the checkpoint of the fold after them moves here. An attempt may have been
-        lost while it took over from the one before it, so that one's files count too.
+        Finished folds are taken as they are, the checkpoints of the others move here. An attempt may have been lost
+        while it took over from the one before it, so that one's files count too.
 
         Parameters
         ----------
@@ -155,7 +163,10 @@ class Attempt:
         for fold in range(self.fold):
             trial_files.append_curve(self.folder, fold, [_bare(row) for row in done if row["fold"] == fold])
         self._earlier_rows = {int(row["epoch"]): _bare(row) for row in curve if row["fold"] == self.fold}
-        trial_files.move_latest(earlier, self.checkpoint)
+        for fold in range(len(self.folds)):
+            trial_files.move_latest(earlier, self.checkpoint_of(fold))
+            if fold < self.fold:
+                discard(self.checkpoint_of(fold))
 
     @property
     def described(self) -> str:
@@ -166,13 +177,16 @@ class Attempt:
 
     def end(self) -> None:
         """Remove what only a continuation would need."""
-        discard(self.checkpoint)
+        for fold in range(len(self.folds)):
+            discard(self.checkpoint_of(fold))
 
     def attributes(self) -> dict[str, Any]:
-        """What the trial records about itself: epochs per fold and seconds."""
+        """What the trial records about itself: epochs per fold, and seconds as if no folds ran side by side."""
+        of_folds = sum(result.seconds for result in self.results)
+        under_way = 0.0 if self.finished else time.monotonic() - self._turn_began
         return {
             names.EPOCHS: [result.epochs for result in self.results],
-            names.SECONDS: round(self._seconds_before + time.monotonic() - self.started, 3),
+            names.SECONDS: round(self._seconds_before + of_folds + under_way, 3),
         }
 
 

@@ -78,7 +78,7 @@ class SearchLoop:
         self.should_stop = should_stop
         self.on_change = on_change
         self.running: dict[str, Attempt] = {}
-        self._pending: list[Attempt] = []  # between two folds, and others took the memory that their worker needs
+        self.pending: list[Attempt] = []  # between two folds, and others took the memory that their worker needs
         scores, of_grid = Scores(len(task.folds), task.horizon), task.search.sampler == "grid"
         self.ledger = Ledger(
             study, Spool(task.spool), this_parent(), shared=shared, scores=scores, of_grid=of_grid, say=progress.say
@@ -111,6 +111,7 @@ class SearchLoop:
                     elif isinstance(event, Finished):
                         self._finished(event.result)
             self.executor.drain()
+            self.task.sweep(self.study)  # a fold begun early may have written its state after its trial's end
         except Interrupted:
             raise
         except Exception:
@@ -125,16 +126,16 @@ class SearchLoop:
         """Start what may be started; False when nothing runs and nothing is to be waited for."""
         self._check_time()
         self.ledger.tick()
-        pending, self._pending = self._pending, []
+        pending, self.pending = self.pending, []
         for attempt in pending:
             self._next_fold(attempt)
         if not self._stopping:
             self._deepening.look()
-        self._more = not self._pending and self._start_some()
-        idle = self.executor.free and not (self._stopping or self._pending or self._may_start())
-        self.executor.tend([] if self._stopping else [*self.running.values(), *self._pending], fill=bool(idle))
+        self._more = not self.pending and self._start_some()
+        idle = self.executor.free and not (self._stopping or self.pending or self._may_start())
+        self.executor.tend([] if self._stopping else [*self.running.values(), *self.pending], fill=bool(idle))
         self.on_change(self)
-        if self.running or self._pending or self._more:
+        if self.running or self.pending or self._more:
             return True
         if self._stopping or self.ledger.n_finished >= self.task.search.n_trials:
             return False
@@ -172,9 +173,9 @@ class SearchLoop:
         self._stopping = True
         for job_id in self.running:
             self.executor.stop(job_id)
-        for attempt in self._pending:
+        for attempt in self.pending:
             self._stopped(attempt)
-        self._pending = []
+        self.pending = []
 
     def _start(self) -> None:
         from optuna.exceptions import UpdateFinishedTrialError
@@ -222,7 +223,7 @@ class SearchLoop:
             self.executor.submit(job)
         except Busy:
             del self.running[job.id]
-            self._pending.append(attempt)
+            self.pending.append(attempt)
 
     def _reported(self, event: Reported) -> None:
         attempt = self.running[event.job_id]

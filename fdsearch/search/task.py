@@ -14,7 +14,7 @@ from fdsearch.config import SearchSpec
 from fdsearch.data.folds import Fold
 from fdsearch.parameters import PARAMETERS
 from fdsearch.search import study as names
-from fdsearch.search.attempt import CHECKPOINT, Attempt
+from fdsearch.search.attempt import CHECKPOINTS, Attempt
 from fdsearch.space import SearchSpace
 from fdsearch.training.job import Job, JobMaker
 from fdsearch.training.latency import Architecture, known
@@ -82,6 +82,7 @@ class SearchTask:
             labels=self.labels,
             n_classes=self.maker.n_classes,
             enqueued=names.RECIPE in attributes,
+            retried=int(attributes.get(names.ATTEMPT, 1)) > 1,
         )
         shutil.rmtree(attempt.folder, ignore_errors=True)  # of a trial that a restored backup does not know
         if earlier := [self.folder(int(number)) for number in attributes.get(names.CONTINUES, [])]:
@@ -96,8 +97,8 @@ class SearchTask:
         open_trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
         numbers = {n for trial in open_trials for n in (trial.number, *trial.user_attrs.get(names.CONTINUES, []))}
         continued = {self.folder(int(number)) for number in numbers}
-        for checkpoint in self.trials.glob(f"*/{CHECKPOINT}"):
-            if checkpoint.parent not in continued:
+        for checkpoint in [*self.trials.glob(f"*/{CHECKPOINTS}"), *self.trials.glob(f"*/.{CHECKPOINTS}.*.tmp")]:
+            if checkpoint.parent not in continued or checkpoint.suffix == ".tmp":
                 checkpoint.unlink()
 
     def fold_job(self, attempt: Attempt, fold: int) -> Job:
@@ -110,7 +111,7 @@ class SearchTask:
             random_state=self.search.random_state,
             repeat=0,
             single_split=self.single_split,
-            checkpoint=attempt.checkpoint,
+            checkpoint=attempt.checkpoint_of(fold),
         )
         return replace(job, latencies=self.latencies) if self.search.max_latency_ms is not None else job
 

@@ -1,6 +1,6 @@
 """The files of a trial: ``curve.jsonl`` (every epoch) and ``oof.npz`` (the logits of every finished fold).
 
-While a trial runs, the checkpoint of the fold that is under way lies beside them.
+While a trial runs, the checkpoints of its folds that are under way lie beside them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read_curve(folder: Path) -> list[CurveRow]:
         for line in (folder / _CURVE).read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 rows.append(json.loads(line))
-    return rows
+    return sorted(rows, key=lambda row: (row["fold"], row["epoch"]))  # what was found out late stands at the end
 
 
 def merged_curve(folders: Sequence[Path]) -> list[CurveRow]:

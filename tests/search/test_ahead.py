@@ -10,8 +10,11 @@ from optuna.trial import TrialState
 from search_checks import score
 
 from fdsearch.config import SearchSpec
+from fdsearch.errors import ResourceError
+from fdsearch.execution.supervisor import Supervisor
+from fdsearch.pipeline.search_stage import _status
 from fdsearch.search.ahead import FoldsAhead
-from fdsearch.search.study import FAILURE
+from fdsearch.search.study import ATTEMPT, FAILURE
 from fdsearch.search.trial_files import read_curve
 from fdsearch.training.job import Job
 from fdsearch.trial import TrialConfig
@@ -48,7 +51,17 @@ def test_the_folds_of_a_lone_trial_run_side_by_side(bench: Any, together: list[i
     assert (trial.state, trial.value) == (TrialState.COMPLETE, score(task, 0.7))
     assert sorted(bench.calls()) == [f"trial-0-fold-{fold}" for fold in range(3)]
     assert rows(task, 0) == ALL_ROWS
-    assert not list(bench.folder.glob("trials/*/checkpoint.npz"))
+    assert not list(bench.folder.glob("trials/*/*checkpoint*"))
+
+
+def test_the_status_shows_every_worker(bench: Any) -> None:
+    seen: list[dict[str, Any]] = []
+    task = bench.task(ONE, **SLOW)
+    bench.search(task, [POINT], n_workers=2, on_change=lambda loop: seen.extend([_status(loop, None)]))
+    shown = [{(row["fold"], row["epoch"], row["worker"]) for row in status["running"]} for status in seen]
+    assert max(map(len, shown)) == 2
+    assert {(0, 1), (1, 1)} <= {row[:2] for rows in shown for row in rows}
+    assert {row[2] for rows in shown for row in rows} >= {"cpu 0", "cpu 1"}
 
 
 def test_while_trials_can_be_started_no_fold_is_early(bench: Any, together: list[int]) -> None:
@@ -83,6 +96,44 @@ def test_a_stop_ends_early_folds_and_the_next_search_goes_on(bench: Any) -> None
     assert study.trials[-1].state is TrialState.WAITING
     quick = bench.search(task, [POINT], n_workers=3).trials[-1]
     assert (quick.state, quick.value) == (TrialState.COMPLETE, score(task, 0.7))
+
+
+def test_early_folds_go_on_from_their_checkpoints_after_a_stop(bench: Any) -> None:
+    """The first search has no time to see more than the first epochs of folds 0 and 1."""
+    task = bench.task(ONE, **{**SLOW, "custom_epochs": {"fixed": 9}})
+    bench.search(task, [POINT], n_workers=2, should_stop=lambda: len(checkpoints(bench)) == 2)
+    assert checkpoints(bench) == ["0000/checkpoint-0.npz", "0000/checkpoint-1.npz"]
+    last = bench.search(task, [POINT]).trials[-1]
+    assert (last.state, last.value) == (TrialState.COMPLETE, score(task, 0.7))
+    assert rows(task, last.number) == [(fold, epoch) for fold in range(3) for epoch in range(9)]
+    assert not checkpoints(bench)
+
+
+def checkpoints(bench: Any) -> list[str]:
+    trials = bench.folder / "trials"
+    return sorted(str(path.relative_to(trials)) for path in trials.glob("*/*checkpoint*.npz"))
+
+
+def test_a_trial_that_was_lost_before_is_tried_alone(bench: Any, together: list[int]) -> None:
+    """Copies of it side by side may be what took the memory."""
+    task = bench.task(ONE, **SLOW)
+    study = bench.study()
+    study.enqueue_trial(POINT, user_attrs={ATTEMPT: 2})
+    (trial,) = bench.search(task, n_workers=3).trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, score(task, 0.7))
+    assert max(together) == 0
+
+
+def test_no_process_for_an_early_fold_is_no_fault_of_the_search(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(supervisor: Supervisor, job: Job) -> None:
+        if not job.id.endswith("fold-0") and supervisor._running:
+            raise ResourceError("a worker cannot be started")
+        submit(supervisor, job)
+
+    submit = Supervisor.submit
+    monkeypatch.setattr(Supervisor, "submit", no_process)
+    (trial,) = bench.search(bench.task(ONE, **SLOW), [POINT], n_workers=3).trials
+    assert trial.state is TrialState.COMPLETE
 
 
 def test_early_folds_of_a_trial_that_is_over_leave_idle_workers(bench: Any) -> None:

@@ -12,7 +12,7 @@ from search_checks import score
 
 from fdsearch.config import SearchSpec
 from fdsearch.search import retries
-from fdsearch.search.attempt import CHECKPOINT, Attempt
+from fdsearch.search.attempt import CHECKPOINTS, Attempt
 from fdsearch.search.endings import Endings
 from fdsearch.search.study import ATTEMPT, CONTINUES
 from fdsearch.search.trial_files import append_curve, finished_folds, read_curve, write_oof
@@ -28,7 +28,7 @@ def folds_called(bench: Any) -> list[int]:
 
 
 def checkpoints(bench: Any) -> list[str]:
-    return [path.parent.name for path in (bench.folder / "trials").glob(f"*/{CHECKPOINT}")]
+    return [path.parent.name for path in (bench.folder / "trials").glob(f"*/{CHECKPOINTS}")]
 
 
 @pytest.mark.parametrize("deaths", [1, 3])
@@ -82,9 +82,11 @@ def test_what_a_kill_left_behind_is_swept_and_what_is_needed_is_kept(bench: Any)
     study.enqueue_trial(POINT, user_attrs={CONTINUES: [2, 0]})
     for number in range(4):
         task.folder(number).mkdir(parents=True)
-        (task.folder(number) / CHECKPOINT).touch()
+        (task.folder(number) / "checkpoint-1.npz").touch()
+        (task.folder(number) / ".checkpoint-1.npz.x1.tmp").touch()
     task.sweep(study)
     assert sorted(checkpoints(bench)) == ["0000", "0002"]
+    assert not list(bench.folder.glob("trials/*/.checkpoint*")), "of processes that were killed while they wrote"
 
 
 @pytest.mark.parametrize("retried", [True, False])
@@ -96,7 +98,7 @@ def test_a_trial_that_was_given_up_keeps_what_its_queued_retry_goes_on_from(
     trial = study.ask()
     attempt = task.attempt(trial, TrialConfig.from_params(task.space.sample(trial)))
     attempt.folder.mkdir(parents=True)
-    attempt.checkpoint.touch()
+    attempt.checkpoint_of(attempt.fold).touch()
     retries.give_up(study, study.get_trials()[0], "lost", "its parent stood still", again=retried)
     endings = Endings(study, ledger, lambda config: {}, lambda text: None)
     {
@@ -126,7 +128,7 @@ def lost(task: Any, number: int, n_folds: int, *rows: tuple[int, int], checkpoin
     for fold, epoch in rows:
         append_curve(folder, fold, [{"epoch": epoch, "seconds": 1.0, "of": number}])
     if checkpoint is not None:
-        (folder / CHECKPOINT).write_text(checkpoint)
+        (folder / f"checkpoint-{n_folds}.npz").write_text(checkpoint)
     return folder
 
 
@@ -146,7 +148,7 @@ def test_the_latest_attempt_with_files_is_continued(bench: Any) -> None:
     lost(task, 0, 1, (0, 0), (0, 1), (1, 0), checkpoint="older")
     lost(task, 1, 1, (0, 0), (0, 1), (1, 0), (1, 1), checkpoint="newer")
     attempt = taken_over(bench, task, 3)  # of the third nothing is here
-    assert (attempt.fold, attempt.checkpoint.read_text()) == (1, "newer")
+    assert (attempt.fold, attempt.checkpoint_of(attempt.fold).read_text()) == (1, "newer")
     assert [row["fold"] for row in read_curve(attempt.folder)] == [0, 0]
     written = attempt.log_epoch({"epoch": 2})  # the worker went on after the checkpoint
     assert [(row["epoch"], row.get("of")) for row in written] == [(0, 1), (1, 1), (2, None)]
@@ -158,7 +160,7 @@ def test_an_attempt_that_was_lost_while_it_took_over_hides_nothing(bench: Any) -
     lost(task, 0, 2, (0, 0), (1, 0), (2, 0), checkpoint="only one")
     lost(task, 1, 0, (0, 0))
     attempt = taken_over(bench, task, 2)
-    assert (attempt.fold, attempt.checkpoint.read_text()) == (2, "only one")
+    assert (attempt.fold, attempt.checkpoint_of(attempt.fold).read_text()) == (2, "only one")
     assert [(row["fold"], row["epoch"]) for row in read_curve(attempt.folder)] == [(0, 0), (1, 0)]
     assert [row["epoch"] for row in attempt.log_epoch({"epoch": 1})] == [0, 1]
 
