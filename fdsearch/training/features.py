@@ -56,6 +56,18 @@ def _version(package: str) -> str:
         return ""
 
 
+def as_stored(values: NDArray[Any]) -> NDArray[np.float16]:
+    """Activations as they are kept; what float16 cannot hold becomes its largest number.
+
+    Examples
+    --------
+    >>> as_stored(np.array([0.1, 1e6])).tolist()
+    [0.0999755859375, 65504.0]
+    """
+    kept: NDArray[np.float16] = np.clip(values, -_LARGEST, _LARGEST).astype("<f2")
+    return kept
+
+
 class PrefixCache:
     """The stored outputs of one network on one set of pictures.
 
@@ -163,7 +175,7 @@ class PrefixCache:
         for batch in batches:
             life.sign_or_stop()
             for layer, stream in streams.items():
-                stream.write(np.clip(batch[layer], -_LARGEST, _LARGEST).astype("<f2").tobytes())
+                stream.write(as_stored(batch[layer]).tobytes())
 
     def _group(self, view: View | None) -> str:
         """Entries that are computed in one pass: of one network, under one view of the pictures."""

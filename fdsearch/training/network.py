@@ -39,7 +39,11 @@ MAX_CHUNK = 256
 """A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
 
 _BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "custom")
-"""Fields of a configuration that decide what `build_model` builds, the rate of the dropout before the head aside."""
+"""Fields of a configuration that decide what `build_model` builds of a pretrained backbone.
+
+Elsewhere the rate of the dropout counts too: other builders may use it inside, and Keras draws a number for a layer
+with a rate above 0 before it draws the head's weights.
+"""
 
 KEPT_STEPS = 4
 """Traced steps kept per network; each holds a graph of tens of megabytes and its optimizer's moments."""
@@ -87,14 +91,15 @@ class Network:
         """Give the model the weights a newly built one would have under a seed.
 
         Pretrained weights come from the copy taken when it was built and only the head is drawn; networks without are
-        drawn as a whole, by building a second one. Random layers (dropout) start again too.
+        drawn as a whole, by building a second one. Random layers (dropout) start again too. Only that second build
+        needs the process's generators: seeding TensorFlow's makes it forget every function it has prepared to run.
         """
         import keras
 
         from fdsearch.models.builders import build_model
 
-        keras.utils.set_random_seed(seed)
         if self._pretrained is None:
+            keras.utils.set_random_seed(seed)
             self._initial = build_model(self._built_for, self.n_classes).get_weights()
             self.model.set_weights(self._initial)
         else:
@@ -164,7 +169,8 @@ class Network:
         """
         if stored:
             config = replace(config, augmentation=0.0)  # what is stored is varied already, or not to be
-        key = (cut, stored, tuple(layer.trainable for layer in self.model.layers), traced_for(config))
+        trained = tuple(layer.trainable for layer in self.model._flatten_layers())  # those inside others too
+        key = (cut, stored, trained, traced_for(config))
         if key not in self._steps:
             while len(self._steps) >= KEPT_STEPS:
                 self._steps.popitem(last=False)
@@ -247,8 +253,11 @@ class Network:
 
 def borrow(config: TrialConfig, n_classes: int, plugins: Sequence[Path]) -> Network:
     """The process's network for a configuration, built if it is not among the last `KEPT`; `reset` it before use."""
+    from fdsearch.models.weights import weights_digest
+
+    names = _BUILT_FROM if weights_digest(config.backbone, config.weights) else (*_BUILT_FROM, "dropout")
     fields = config.to_json()
-    key = digest_json([[fields[name] for name in _BUILT_FROM], n_classes, [digest_file(plugin) for plugin in plugins]])
+    key = digest_json([[fields[name] for name in names], n_classes, [digest_file(plugin) for plugin in plugins]])
     if key in _kept:
         _kept.move_to_end(key)
     else:

@@ -20,7 +20,7 @@ from fdsearch.layers import FEATURES, PREPROCESSING
 from fdsearch.training import life
 from fdsearch.training.batches import Batches, Floats, epoch_batches
 from fdsearch.training.costs import Costs
-from fdsearch.training.features import Compute, PrefixCache, Shape
+from fdsearch.training.features import Compute, PrefixCache, Shape, as_stored
 from fdsearch.training.job import Ints, Job, Refit
 from fdsearch.training.network import Network
 from fdsearch.training.prefix_store import NoRoom
@@ -129,13 +129,19 @@ def _worth_storing(
     for phase, end in zip(config.phases, ends, strict=True):
         if phase.name == "probe" or end == PREPROCESSING:
             continue
-        # A view is computed for all fits that share it and read once by each; the pictures as they are, in each epoch.
-        n_reads = job.n_fits * (1 if config.augmentation > 0 else max(1, phase.epochs))
+        n_reads = job.n_fits * _readings(config, phase.epochs)
         if costs.storing_pays(network.frozen_macs(end), network.shape(end), n_reads):
             shapes[end] = network.shape(end)
     views = {view_of(config, job.view_seed, epoch, len(job.labels)) for epoch in range(config.epochs)}
     identities = [None, *(view.identity() for view in views if config.augmentation > 0)]
     return shapes if cache.fits(shapes, identities) else {}
+
+
+def _readings(config: TrialConfig, epochs: int) -> int:
+    """How often a fit reads what is stored of one view; without augmentation there is one view of all epochs."""
+    if config.augmentation == 0:
+        return max(1, epochs)
+    return math.ceil(epochs / config.augmentation_views) if config.augmentation_views else 1
 
 
 def _varied(
@@ -155,8 +161,8 @@ def _in_memory(shapes: Mapping[str, Shape], compute: Compute) -> dict[str, NDArr
     parts = []
     for part in compute(list(shapes)) if shapes else ():
         life.sign_or_stop()
-        parts.append(part)
-    return {cut: np.concatenate([part[cut] for part in parts]).astype(np.float16) for cut in shapes}
+        parts.append({cut: as_stored(values) for cut, values in part.items()})
+    return {cut: np.concatenate([part[cut] for part in parts]) for cut in shapes}
 
 
 def planned_epochs(config: TrialConfig, refit: Refit | None) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ needs no stopping rule and no learning rate, and its optimum does not depend on 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,26 +75,27 @@ def fit_probe(features: ArrayLike, labels: Ints, weights: Floats, c: float) -> H
     # The matrices are small: a second thread saves little, and beside other workers threads that spin for each other
     # made a fit of one second take twenty. The answer does not depend on the number of cores either.
     with threadpool_limits(1, user_api="blas"):
-        basis, scores = _rotated((values - mean) / deviation)
+        scores, back = _rotated((values - mean) / deviation)
         coefficients, intercepts = _solve(scores, labels, weights, c)
-        kernel = (basis @ coefficients.T) / deviation[:, None]
+        kernel = back(coefficients.T) / deviation[:, None]
     return Head(kernel.astype(np.float32), (intercepts - mean @ kernel).astype(np.float32))
 
 
-def _rotated(values: Floats) -> tuple[Floats, Floats]:
-    """An orthonormal basis of the pictures' span, shape (d, r), and their coordinates in it, shape (m, r).
+def _rotated(values: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
+    """Coordinates of the pictures in an orthonormal basis of their span, shape (m, r), and the way back to features.
 
     The penalty does not see rotations and the optimum lies in that span, so with fewer pictures than features the
     solver works on at most m columns instead of d, with the same answer.
     """
     n_pictures, n_features = values.shape
     if n_features <= n_pictures:
-        return np.eye(n_features), values
+        return values, lambda columns: columns
     # Through the small Gram matrix: half the time of a QR or singular value decomposition of the pictures themselves.
     spread, directions = np.linalg.eigh(values @ values.T)
     kept = spread >= spread[-1] * 1e-10
     scale = np.sqrt(np.maximum(spread[kept], 1e-12))  # of pictures that are all alike, 0
-    return values.T @ (directions[:, kept] / scale), directions[:, kept] * scale
+    kept_directions = directions[:, kept]
+    return kept_directions * scale, lambda columns: values.T @ (kept_directions @ (columns / scale[:, None]))
 
 
 def _solve(values: Floats, labels: Ints, weights: Floats, c: float) -> tuple[Floats, Floats]:

@@ -65,7 +65,29 @@ def make_forward(model: keras.Model) -> Forward:
         autograph=False,
         jit_compile=False,
     )
-    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), call(array, rows))
+    traced = _without_leftovers(call)
+    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), traced(array, rows))
+
+
+def _without_leftovers(function: Any) -> Callable[..., Any]:
+    """A traced function whose graph nothing but itself keeps.
+
+    TensorFlow registers the gradients that operations like silu define themselves, with the graph they were traced in,
+    for the life of the process. The gradients of what is compiled here are part of its one trace.
+    """
+    from tensorflow.python.framework.ops import gradient_registry
+
+    def call(*arguments: Any) -> Any:
+        if function.experimental_get_tracing_count():
+            return function(*arguments)
+        known = set(gradient_registry._registry)
+        try:
+            return function(*arguments)
+        finally:
+            for name in set(gradient_registry._registry) - known:
+                del gradient_registry._registry[name]
+
+    return call
 
 
 def stored_dtype(dtype: str) -> str:
@@ -117,7 +139,6 @@ class TrainStep:
         self._optimizer = make_optimizer(config)
         variables = [*([] if trunk is None else trunk.trainable_variables), *head.trainable_variables]
         self._optimizer.build(variables)
-        self._fresh = self.state()
         self._knobs = {name: tf.Variable(float(getattr(config, name)), dtype=tf.float32) for name in _KNOBS}
         self._optimizer.weight_decay = self._knobs["weight_decay"]
         knobs: dict[str, Any] = self._knobs
@@ -127,7 +148,8 @@ class TrainStep:
 
     def restart(self, config: TrialConfig) -> None:
         """Forget the optimizer's moments, as a new phase does, and take the numbers of a configuration."""
-        self.restore(self._fresh)
+        for variable in self._optimizer.variables:  # all of them start at 0
+            variable.assign(np.zeros(variable.shape, variable.dtype))
         for name, knob in self._knobs.items():
             knob.assign(float(getattr(config, name)))
 
@@ -159,7 +181,7 @@ class TrainStep:
         losses, hits = self._call(
             array,
             batches.rows,
-            batches.starts,
+            batches.starts.astype(np.int32),  # they stay on the host, where slices are cut
             batches.labels,
             batches.weights,
             batches.rates,
@@ -233,9 +255,9 @@ def _compile(
         return losses.stack(), hits
 
     entry = network.entry
-    of_rows = [_signature((), dtype) for dtype in ("int64", "int64", "int64", "float32", "float32", "int32")]
+    of_rows = [_signature((), dtype) for dtype in ("int64", "int32", "int64", "float32", "float32", "int32")]
     signature = [_signature(entry.shape[1:], stored_dtype(entry.dtype)), *of_rows, _signature((None,), "float32")]
-    return tf.function(steps, input_signature=signature, autograph=False, jit_compile=False)  # type: ignore[no-any-return]
+    return _without_leftovers(tf.function(steps, input_signature=signature, autograph=False, jit_compile=False))
 
 
 def _variation(config: TrialConfig, strength: Any) -> Callable[[Any, Any], Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.training import latency, phases
+from fdsearch.training import latency, life, phases
 from fdsearch.training.batches import Floats, class_weights, effective_shares, training_rows
 from fdsearch.training.checkpoint import Checkpoint, CheckpointFile
 from fdsearch.training.costs import calibrated
@@ -98,7 +99,7 @@ class _Run:
         self.curve: list[CurveRow] = []
         self.path: list[Step] = []  # the epochs that made the present weights
         self.logits: NDArray[np.float32] | None = None  # of the validation rows under the present weights, if known
-        self.checkpoints = _checkpoint_file(job, network)
+        self.checkpoints: CheckpointFile | None = None
 
     def train(self) -> str:
         """Run the phases; returns the status of the result."""
@@ -107,6 +108,7 @@ class _Run:
         feeds = phases.feeds(
             self.network, self.job, pictures, self._cache(len(pictures)), calibrated(self.job.prefix_cache)
         )
+        self.checkpoints = _checkpoint_file(self.job, self.network, feeds)
         saved = None if self.checkpoints is None else self.checkpoints.read()
         try:
             for index in range(0 if saved is None else saved.phase, len(feeds)):
@@ -152,7 +154,12 @@ class _Run:
         if saved is not None:
             self._restore(saved, descent)
         while not descent.ended:
-            go_on = self._epoch(descent)
+            try:
+                go_on = self._epoch(descent)
+            except life.Stopped:  # before the epoch's first step, while a view was computed
+                go_on = False
+                if self.logits is None:
+                    raise
             if self.checkpoints is not None and (self.checkpoints.due or not go_on):
                 self.checkpoints.write(self._checkpoint(descent))
             if not go_on:
@@ -236,11 +243,12 @@ class _Run:
         )
 
 
-def _checkpoint_file(job: Job, network: Network) -> CheckpointFile | None:
+def _checkpoint_file(job: Job, network: Network, feeds: Sequence[Feed]) -> CheckpointFile | None:
     if job.checkpoint is None:
         return None
     import keras
 
-    # Another version may order a model's weights or an optimizer's variables otherwise.
-    identity = digest_json([job_digest(job), network.weights_digest, keras.__version__])
+    # Another version may order a model's weights or an optimizer's variables otherwise, and what is stored is rounded.
+    stored = [feed.stored for feed in feeds]
+    identity = digest_json([job_digest(job), network.weights_digest, keras.__version__, stored])
     return CheckpointFile(job.checkpoint, identity)

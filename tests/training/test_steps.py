@@ -10,7 +10,7 @@ import pytest
 from fdsearch.models.augmentation import draw_variations
 from fdsearch.training.batches import Batches
 from fdsearch.training.network import Network
-from fdsearch.training.steps import MOMENTUM, TrainStep, make_optimizer, traced_for
+from fdsearch.training.steps import MOMENTUM, TrainStep, make_forward, make_optimizer, traced_for
 from fdsearch.trial import TrialConfig
 
 
@@ -166,3 +166,33 @@ def test_a_dropped_step_leaves_no_graph_behind(network):
         return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
 
     assert graphs_after(3) == graphs_after(1)
+
+
+def test_functions_with_gradients_of_their_own_are_not_kept_either():
+    """As silu of EfficientNetV2: TensorFlow registers such a gradient, and with it the graph it was traced in."""
+    inputs = keras.Input((16, 16, 1), dtype="uint8")
+    features = keras.layers.Dense(4, activation="silu")(keras.layers.Flatten()(keras.ops.cast(inputs, "float32")))
+    outputs = keras.layers.Dense(3, name="logits")(features)
+    model, trunk = keras.Model(inputs, outputs), keras.Model(inputs, features)
+    pictures, labels = batch()
+
+    def graphs_after(n_steps):
+        for _ in range(n_steps):
+            step = TrainStep(None, trunk, model.get_layer("logits"), config(), 3)
+            losses, _ = step(pictures, batches(labels, np.ones(6)))
+            assert np.isfinite(losses).all()
+            make_forward(model)(pictures, np.arange(6))
+        del step
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    assert graphs_after(3) == graphs_after(1)
+
+
+def test_a_restarted_step_is_as_new(network):
+    pictures, labels = batch()
+    used, new = (make_step(network, config(optimizer=name)) for name in ("adamw", "adamw"))
+    used(pictures, batches(labels, np.ones(6)))
+    used.restart(config())
+    for left, right in zip(used.state(), new.state(), strict=True):
+        np.testing.assert_array_equal(left, right)

@@ -52,6 +52,8 @@ def test_labels_of_the_validation_part_do_not_reach_the_weights(make_job, tmp_pa
 def test_a_job_does_not_depend_on_what_ran_before_it(make_job, params):
     from fdsearch.training import network
 
+    network.forget()
+    fit(make_job({**params, "dropout": 0.0}, seed=2), go_on)
     reused = [fit(make_job(params, seed=seed), go_on) for seed in (1, 2, 1)]
     network.forget()
     alone = fit(make_job(params, seed=1), go_on)
@@ -306,3 +308,27 @@ def test_piston_write_up(shared_data, tmp_path):
         result = fit(maker.job("p", TrialConfig.from_params(params), train, validation, seed=seed), go_on)
         hits.append(int((metrics.predict(result.logits) == labels[validation]).sum()))
     assert sum(hit >= 56 for hit in hits) >= 4, hits
+
+
+def test_normalisation_inside_a_builders_block_is_frozen_or_trained_as_asked(make_job, monkeypatch, tmp_path):
+    """A network that was traced for the one is not taken for the other."""
+    from fdsearch.models.builders import BUILDERS
+    from fdsearch.models.frame import classifier, picture_input, pooled
+
+    def nested(config, input_shape, n_classes):
+        pictures, maps = picture_input(input_shape, scale=[1 / 255], offset=[0.0])
+        block = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(name="inside")]
+        return classifier(pictures, pooled(keras.Sequential(block)(maps), config.pooling), config, n_classes)
+
+    monkeypatch.setitem(BUILDERS, "nested", nested)
+    statistics = {}
+    for setting in ("frozen", "trained", "frozen"):
+        path = tmp_path / f"{setting}.keras"
+        params = {"backbone": "nested", "phases": "full", "batch_norm": setting, "epochs": 1}
+        assert fit(make_job(params, save_to=path), go_on).status == "done"
+        found = [array for array in stored_weights(path) if array.shape == (4,)]  # bias, gamma, beta, mean, variance
+        statistics.setdefault(setting, []).append(found[-2:])
+    (first, again), (trained,) = statistics["frozen"], statistics["trained"]
+    np.testing.assert_array_equal(first, [np.zeros(4), np.ones(4)])
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(trained[0], 0.0)
