@@ -133,7 +133,15 @@ def decode(source: bytes | Path) -> Decoded:
 
 
 def squares(source: bytes | Path, sizes: Sequence[tuple[int, str]]) -> list[Gray]:
-    """Decode once and resize to each (size, policy), shapes (size, size); as `decode` and `resize`, but faster."""
+    """Decode once and resize to each (size, policy): `decode` and `resizing.resize`, nothing copied in between.
+
+    Examples
+    --------
+    >>> stream = io.BytesIO()
+    >>> Image.new("L", (3, 2), 7).save(stream, "PNG")
+    >>> [square.shape for square in squares(stream.getvalue(), [(4, "pad"), (8, "crop")])]
+    [(4, 4), (8, 8)]
+    """
     image, _, _ = _gray_image(source)
     return [np.asarray(RESIZERS[policy](image, size)) for size, policy in sizes]
 
@@ -144,7 +152,7 @@ def load(source: bytes | Path, size: int, policy: str) -> Gray:
 
 
 def _gray_image(source: bytes | Path) -> tuple[Any, tuple[str, ...], str]:
-    """What `decode` returns, its pixels still inside Pillow: copying them out and in would cost a tenth of the time."""
+    """What `decode` returns, its pixels still inside Pillow: copying them out and in again takes time."""
     content = read(source) if isinstance(source, Path) else source
     if not content:
         raise PictureError("an empty file", "a picture", "copy the picture again")
@@ -203,36 +211,6 @@ def extension_note(filename: str, picture_format: str) -> str | None:
     suffix = Path(filename).suffix.lower()
     known = suffix in FORMATS[picture_format]
     return None if known else f"named {suffix or 'without extension'}, is {picture_format}"
-
-
-def resize(pixels: Gray, size: int, policy: str) -> Gray:
-    """Bring a picture to a square.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (h, w)
-    size : int
-        Side of the square, pixels.
-    policy : {"stretch", "pad", "crop"}
-        ``stretch`` changes the aspect ratio; ``pad`` keeps it and fills up with the median gray of the picture's
-        border, its background if it has one; ``crop`` keeps it and cuts the longer side at both ends alike.
-
-    Returns
-    -------
-    ndarray of uint8, shape (size, size)
-        Bilinear, with a filter that widens when the picture shrinks, so that fine texture does not alias.
-
-    Raises
-    ------
-    KeyError
-        If the policy is unknown.
-
-    Examples
-    --------
-    >>> resize(np.full((4, 8), 7, np.uint8), 3, "crop").tolist()
-    [[7, 7, 7], [7, 7, 7], [7, 7, 7]]
-    """
-    return np.asarray(RESIZERS[policy](Image.fromarray(pixels), size))
 
 
 def _decode_image(image: Any) -> tuple[Any, tuple[str, ...], str]:

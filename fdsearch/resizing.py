@@ -1,4 +1,4 @@
-"""From a gray Pillow picture to a square one, by policy. `imaging` decodes and calls these.
+"""From gray pixels to a square, by policy. `imaging` decodes and calls these.
 
 Bilinear, with a filter that widens when the picture shrinks, so that fine texture does not alias. Whatever changes a
 pixel changes `imaging.DECODER_VERSION`.
@@ -10,7 +10,38 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+
+def resize(pixels: NDArray[np.uint8], size: int, policy: str) -> NDArray[np.uint8]:
+    """Bring a picture to a square.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (h, w)
+    size : int
+        Side of the square, pixels.
+    policy : {"stretch", "pad", "crop"}
+        ``stretch`` changes the aspect ratio; ``pad`` keeps it and fills up with the median gray of the picture's
+        border, its background if it has one; ``crop`` keeps it and cuts the longer side at both ends alike.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size)
+        Bilinear, with a filter that widens when the picture shrinks, so that fine texture does not alias.
+
+    Raises
+    ------
+    KeyError
+        If the policy is unknown.
+
+    Examples
+    --------
+    >>> resize(np.full((4, 8), 7, np.uint8), 3, "crop").tolist()
+    [[7, 7, 7], [7, 7, 7], [7, 7, 7]]
+    """
+    return np.asarray(RESIZERS[policy](Image.fromarray(pixels), size))
 
 
 def _stretch(image: Any, size: int) -> Any:

@@ -19,8 +19,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from fdsearch import imaging
-from fdsearch.imaging import PictureError, decode, extension_note, load, read, resize
+from fdsearch.imaging import PictureError, decode, extension_note, load, read, squares
 from fdsearch.parameters import RESIZE_POLICIES
+from fdsearch.resizing import RESIZERS, resize
 
 RAMP = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
 
@@ -32,7 +33,7 @@ def encode(image: Image.Image, picture_format: str = "PNG", **options: Any) -> b
 
 
 def test_the_resize_policies_are_those_of_a_trial() -> None:
-    assert set(imaging.RESIZERS) == set(RESIZE_POLICIES)
+    assert set(RESIZERS) == set(RESIZE_POLICIES)
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "BMP", "TIFF"])
@@ -296,6 +297,6 @@ def test_one_pass_over_several_sizes_gives_what_decode_and_resize_give(mode: str
     content = encode(deep if mode == "I;16" else Image.fromarray(values).convert(mode))
     sizes = [(size, policy) for size in (1, 16, 37, 64) for policy in RESIZE_POLICIES]
     pixels = decode(content).pixels
-    for (size, policy), square in zip(sizes, imaging.squares(content, sizes), strict=True):
+    for (size, policy), square in zip(sizes, squares(content, sizes), strict=True):
         assert square.dtype == np.uint8
         np.testing.assert_array_equal(square, resize(pixels, size, policy))

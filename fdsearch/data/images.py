@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fdsearch.data.file_index import FileIndex, PictureFacts
@@ -60,7 +61,7 @@ class PixelStore:
             Listing every file that cannot be read.
         """
         index = self._index()
-        found = list(in_order(lambda path: _hash(path, index), paths, "hashing pictures", progress or Silent()))
+        found = list(in_order(partial(_hash, index), paths, "hashing pictures", progress or Silent()))
         _refuse_errors(paths, found)
         self._save(index)
         return tuple(content for content in found if isinstance(content, str))
@@ -74,7 +75,7 @@ class PixelStore:
             In the order of `paths`: what was found, or why the file is no picture.
         """
         index = self._index()
-        found = list(in_order(lambda path: _examine(path, index), paths, "checking pictures", progress or Silent()))
+        found = list(in_order(partial(_examine, index), paths, "checking pictures", progress or Silent()))
         self._save(index)
         return found
 
@@ -91,7 +92,7 @@ class PixelStore:
         content : sequence of str
             SHA-256 of each file, as `hash_files` gives it.
         sizes : sequence of (int, str)
-            As `imaging.resize` takes them.
+            As `resizing.resize` takes them.
 
         Returns
         -------
@@ -136,7 +137,7 @@ def _fill(
     work = list(zip(paths, content, strict=True))
     found: list[PictureError | None] = []
     # Closed at once where a write fails: the threads would otherwise go on until the error has been dealt with.
-    with closing(in_order(lambda item: _rows(*item, sizes), work, "decoding pictures", progress)) as pictures:
+    with closing(in_order(partial(_rows, sizes), work, "decoding pictures", progress)) as pictures:
         for rows in pictures:
             found.append(rows if isinstance(rows, PictureError) else None)
             if not isinstance(rows, PictureError):
@@ -147,7 +148,8 @@ def _fill(
         writer.commit()
 
 
-def _rows(path: Path, content: str, sizes: Sequence[tuple[int, str]]) -> list[Gray] | PictureError:
+def _rows(sizes: Sequence[tuple[int, str]], item: tuple[Path, str]) -> list[Gray] | PictureError:
+    path, content = item
     try:
         data, _ = read_regular(path)
         if hashlib.sha256(data).hexdigest() != content:
@@ -157,7 +159,7 @@ def _rows(path: Path, content: str, sizes: Sequence[tuple[int, str]]) -> list[Gr
         return error
 
 
-def _hash(path: Path, index: FileIndex) -> str | PictureError:
+def _hash(index: FileIndex, path: Path) -> str | PictureError:
     try:
         known = index.content(path, check_regular(path))
         if known is not None:
@@ -170,7 +172,7 @@ def _hash(path: Path, index: FileIndex) -> str | PictureError:
     return content
 
 
-def _examine(path: Path, index: FileIndex) -> Picture | PictureError:
+def _examine(index: FileIndex, path: Path) -> Picture | PictureError:
     try:
         known = index.content(path, check_regular(path))
         facts = index.facts(known) if known is not None else None

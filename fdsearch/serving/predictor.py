@@ -22,6 +22,7 @@ from fdsearch.errors import ConfigError, DataError, Fault, IntegrityError, Resou
 from fdsearch.registry.draft import CONTRACT, MODEL
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
+from fdsearch.resizing import resize
 from fdsearch.serving.contract import Contract
 from fdsearch.serving.loading import load_model
 from fdsearch.workspace import Workspace
@@ -204,7 +205,7 @@ def _load(source: Source, size: int, policy: str) -> NDArray[np.uint8]:
     if source.dtype != np.uint8 or source.ndim != 2 or not source.size:
         got = f"an array of {source.dtype} with shape {source.shape}"
         raise imaging.PictureError(got, "gray pixels: uint8 with shape (h, w)", "convert it, or pass the file's bytes")
-    return imaging.resize(source, size, policy)[:, :, np.newaxis]
+    return resize(source, size, policy)[:, :, np.newaxis]
 
 
 def _name(source: Source, number: int) -> str:
