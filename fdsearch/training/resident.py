@@ -7,6 +7,7 @@ by `network` and `phases`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,40 @@ MAX_BYTES = 1 << 29
 _kept: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
 
 
+@cache
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def dtype_there(dtype: str) -> str:
+    """What an array of a dtype is on the device, or the array that a model's input of that dtype is gathered from.
+
+    Outputs of layers are float16, as they are stored, and pictures uint8. On a GPU TensorFlow gathers no uint8 and
+    would copy all pictures back for each batch: there they are float16 too, which holds all 256 gray values.
+    """
+    return "uint8" if dtype == "uint8" and not on_gpu() else "float16"
+
+
 def fits(array: NDArray[Any]) -> bool:
     """Whether an array may stay on the device."""
-    return array.nbytes <= MAX_BYTES
+    return _n_bytes(array) <= MAX_BYTES
+
+
+def _n_bytes(array: NDArray[Any]) -> int:
+    return array.size * np.dtype(dtype_there(str(array.dtype))).itemsize
 
 
 def on_device(array: NDArray[Any], rows: Ints) -> tuple[Any, Ints]:
     """An array on the device and where `rows` are in it: the whole array if it fits, else those rows alone."""
     key = _key(array)
     if key is None or not fits(array):
-        return np.asarray(array[rows]), np.arange(len(rows))
+        return _as_there(array[rows]), np.arange(len(rows))
     if key not in _kept:
-        _make_room(array.nbytes)
-        _kept[key] = (array.nbytes, _sent(array))
+        _make_room(_n_bytes(array))
+        _kept[key] = (_n_bytes(array), _sent(array))
     _kept.move_to_end(key)
     return _kept[key][1], rows
 
@@ -50,8 +72,12 @@ def _make_room(n_bytes: int) -> None:
         _kept.popitem(last=False)
 
 
+def _as_there(array: NDArray[Any]) -> NDArray[Any]:
+    return np.array(array, dtype_there(str(array.dtype)))
+
+
 def _sent(array: NDArray[Any]) -> Any:
     import tensorflow as tf
 
     # A copy: on a CPU TensorFlow would go on reading the map, whose file may be evicted and its pages with it.
-    return tf.identity(tf.constant(np.array(array)))
+    return tf.identity(tf.constant(_as_there(array)))

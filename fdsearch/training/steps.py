@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fdsearch.models.augmentation import augment
 from fdsearch.training.batches import Batches
+from fdsearch.training.resident import dtype_there
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def make_forward(model: keras.Model) -> Forward:
     entry = model.inputs[0]
     call = tf.function(
         lambda array, rows: model(tf.cast(tf.gather(array, rows), entry.dtype), training=False),
-        input_signature=[_signature(entry.shape[1:], stored_dtype(entry.dtype)), _signature((), "int64")],
+        input_signature=[_signature(entry.shape[1:], dtype_there(entry.dtype)), _signature((), "int64")],
         autograph=False,
         jit_compile=False,
     )
@@ -88,11 +89,6 @@ def _without_leftovers(function: Any) -> Callable[..., Any]:
                 del gradient_registry._registry[name]
 
     return call
-
-
-def stored_dtype(dtype: str) -> str:
-    """What a model's input is kept as: pictures as they are, outputs of layers as float16."""
-    return dtype if dtype == "uint8" else "float16"
 
 
 def _signature(shape: Sequence[int | None], dtype: str) -> Any:
@@ -167,8 +163,8 @@ class TrainStep:
 
         Parameters
         ----------
-        array : tensor or ndarray, uint8 or float16, shape (n, ...)
-            What `batches.rows` count in.
+        array : tensor or ndarray, shape (n, ...)
+            As `resident.on_device` gives it. What `batches.rows` count in.
         batches : Batches
 
         Returns
@@ -256,7 +252,7 @@ def _compile(
 
     entry = network.entry
     of_rows = [_signature((), dtype) for dtype in ("int64", "int32", "int64", "float32", "float32", "int32")]
-    signature = [_signature(entry.shape[1:], stored_dtype(entry.dtype)), *of_rows, _signature((None,), "float32")]
+    signature = [_signature(entry.shape[1:], dtype_there(entry.dtype)), *of_rows, _signature((None,), "float32")]
     return _without_leftovers(tf.function(steps, input_signature=signature, autograph=False, jit_compile=False))
 
 

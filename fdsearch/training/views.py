@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fdsearch.models.augmentation import N_DRAWS, augment, draw_variations
 from fdsearch.training.job import Ints
+from fdsearch.training.resident import dtype_there
 from fdsearch.trial import TrialConfig
 
 
@@ -48,11 +49,12 @@ class View:
         return _draws(self.n_pictures, self.seed, self.number)
 
     def of(self, array: Any, places: Ints, rows: Ints) -> Any:
-        """Varied pictures on the device, uint8.
+        """Varied pictures, with the dtype that pictures have on the device.
 
         Parameters
         ----------
-        array : tensor of uint8
+        array : tensor
+            Pictures as `resident.on_device` gives them.
         places : ndarray of int64, shape (b,)
             Where the pictures are in `array`.
         rows : ndarray of int64, shape (b,)
@@ -75,8 +77,13 @@ def _vary(policy: str, size: int) -> Callable[..., Any]:
     import tensorflow as tf
 
     def vary(array: Any, places: Any, draws: Any, strength: Any) -> Any:
-        return tf.cast(augment(tf.gather(array, places), draws, strength, policy), tf.uint8)
+        return tf.cast(augment(tf.gather(array, places), draws, strength, policy), dtype_there("uint8"))
 
-    shapes = [((None, size, size, 1), "uint8"), ((None,), "int64"), ((None, N_DRAWS), "float32"), ((), "float32")]
+    shapes = [
+        ((None, size, size, 1), dtype_there("uint8")),
+        ((None,), "int64"),
+        ((None, N_DRAWS), "float32"),
+        ((), "float32"),
+    ]
     signature = [tf.TensorSpec(shape, dtype) for shape, dtype in shapes]
     return tf.function(vary, input_signature=signature, autograph=False)  # type: ignore[no-any-return]

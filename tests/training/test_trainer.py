@@ -257,6 +257,24 @@ def test_a_set_too_large_for_the_device_trains_alike(make_job, monkeypatch):
     np.testing.assert_allclose(kept.logits, sent.logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("params", [FULL, HEAD_TAIL, {"phases": "head_tail", "augmentation": 0.5, **LITE0}])
+def test_pictures_are_the_same_as_halves_on_a_gpu(make_job, monkeypatch, params):
+    from fdsearch.training import network, resident, views
+
+    def trained(on_gpu):
+        monkeypatch.setattr(resident, "on_gpu", lambda: on_gpu)
+        for forget in (network.forget, views._vary.cache_clear, resident._kept.clear):
+            forget()
+        result = fit(make_job(params), go_on)
+        kinds = {array.dtype.name for _, array in resident._kept.values()}
+        return result.logits, kinds
+
+    (halves, kinds), (bytes_, _) = trained(True), trained(False)
+    network.forget()
+    assert kinds == {"float16"}
+    np.testing.assert_allclose(halves, bytes_, atol=1e-5)
+
+
 def test_weighting_and_its_shares(make_job):
     plain, weighted, balanced = (
         fit(make_job({"phases": "probe", **LITE0, **change}), go_on).effective_shares
