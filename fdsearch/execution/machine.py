@@ -34,6 +34,8 @@ class Machine:
 def open_executor(machine: Machine, log: Path, *, target: str = TRAINER, say: Say | None = None) -> Executor:
     """Make the executor of a machine; workers write their output to `log`.
 
+    Those that train on processors are started at once, and load what jobs need while the caller reads its data.
+
     Parameters
     ----------
     machine : Machine
@@ -58,4 +60,6 @@ def open_executor(machine: Machine, log: Path, *, target: str = TRAINER, say: Sa
         # An empty choice trains on processors, as it does on one machine.
         gpus = None if machine.gpus is None else 0
         return RayExecutor(machine.n_workers, gpus_per_worker=gpus, log=log, target=target)
-    return Supervisor(machine.n_workers, gpus=machine.gpus, log=log, target=target, say=say)
+    supervisor = Supervisor(machine.n_workers, gpus=machine.gpus, log=log, target=target, say=say)
+    supervisor.prepare()
+    return supervisor

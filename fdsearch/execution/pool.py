@@ -110,6 +110,12 @@ class Pool:
         """Whether nothing can be hired though not all workers are busy."""
         return len(self._busy) < self._n_workers and not self.free
 
+    def prepare(self) -> None:
+        """Start all workers on processors; one on a GPU would take memory that others can use until then."""
+        wanted = self._n_workers - len(self._idle) - len(self._busy)
+        for slot in [slot for slot in self._vacant() if slot.gpu is None][:wanted]:
+            self._idle.append(self._started(slot))
+
     def hire(self, job: Job) -> WorkerProcess:
         """An idle worker, if possible one that built this job's model before, else a new one.
 

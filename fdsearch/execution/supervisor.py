@@ -28,7 +28,8 @@ POLL = 0.5
 class Supervisor:
     """Worker processes that run jobs; a context manager, used by one thread.
 
-    Workers are started when a job needs one. They end with the supervisor, and with this process however it ends.
+    Workers are started when a job needs one, or by `prepare`. They end with the supervisor, and with this process
+    however it ends.
 
     Parameters
     ----------
@@ -109,6 +110,16 @@ class Supervisor:
     def free(self) -> int:
         """Jobs that can be submitted now: fewer than there are idle slots where a GPU is short of memory."""
         return self._pool.free
+
+    def prepare(self) -> None:
+        """Start the workers that train on processors before there is a job for them.
+
+        Raises
+        ------
+        ResourceError
+            If the system gives no process.
+        """
+        self._pool.prepare()
 
     def submit(self, job: Job) -> None:
         """Hand a job to a free worker.

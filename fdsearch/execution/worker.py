@@ -33,6 +33,7 @@ from fdsearch.training.job import CurveRow, Job, Report, Result
 Target = Callable[[Job, Report], Result]
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"
+NEEDED = ("tensorflow", "keras", "sklearn.linear_model")
 
 
 def main(handle: int, target: str, bound: bool) -> None:
@@ -52,6 +53,8 @@ def main(handle: int, target: str, bound: bool) -> None:
     connection: Connection[Any, Any] = Connection(handle)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    if target == TRAINER and not os.environ.get("CUDA_VISIBLE_DEVICES"):  # else the device's share is set first
+        _load()
     finished: float | None = None
     missing: str | None = None
     while True:
@@ -82,6 +85,13 @@ def _settle(bound: bool) -> None:
     with contextlib.suppress(OSError):
         # When memory runs out the kernel shall take a worker, which is replaced, and not the parent.
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _load() -> None:
+    """Load what every job needs, which takes seconds, while the parent may still be reading its data."""
+    for package in NEEDED:
+        with contextlib.suppress(Exception):  # the trainer says what is missing, or what is wrong with it
+            importlib.import_module(package)
 
 
 def _open_device() -> str | None:

@@ -336,6 +336,14 @@ def test_whoever_asked_is_told_of_the_wait(driver, tmp_path, monkeypatch):
     assert not (tmp_path / "log.txt").exists()
 
 
+def test_no_worker_is_prepared_on_a_gpu(driver, make_supervisor):
+    """It would take memory that others can use until there is a job."""
+    driver.says(9_500)
+    supervisor = make_supervisor()
+    supervisor.prepare()
+    assert supervisor._pool._idle == []
+
+
 def test_no_worker_is_started_where_there_is_no_room(driver, make_supervisor, make_job, monkeypatch):
     monkeypatch.setattr(room, "FRESH_S", 0.0)
     monkeypatch.setattr(pool, "PROMISE_S", 0.0)

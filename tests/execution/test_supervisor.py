@@ -54,6 +54,16 @@ def test_free_counts_workers_and_a_busy_pool_refuses(make_supervisor, make_job):
         supervisor.run_all([make_job("d")])
 
 
+def test_prepared_workers_take_the_jobs(make_supervisor, make_job):
+    supervisor = make_supervisor(2)
+    supervisor.prepare()
+    supervisor.prepare()
+    started = {f"pid {worker.pid}" for worker in supervisor._pool._idle}
+    assert (len(started), supervisor.free) == (2, 2)
+    results = supervisor.run_all([make_job(name) for name in "ab"])
+    assert {result.message for result in results.values()} <= started
+
+
 @pytest.mark.parametrize("n_workers", [0, -1])
 def test_a_pool_needs_workers(make_supervisor, n_workers):
     with pytest.raises(ValueError, match="expected at least 1"):
