@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +44,22 @@ def test_a_second_parent_is_refused_and_told_who_holds_the_study(tmp_path: Path)
     with own_study(tmp_path):  # free at once: the kernel released it
         assert holder(tmp_path) == this_parent()
     assert holder(tmp_path) is None
+
+
+def test_who_only_looks_does_not_keep_a_parent_out(tmp_path: Path) -> None:
+    """`holder` takes the lock for a moment; what it finds there of a dead parent names nobody that could be reached."""
+    with own_study(tmp_path):
+        pass
+    gone = replace(this_parent(), start="1")
+    (tmp_path / "lock").write_text(json.dumps(asdict(gone)))
+    with (tmp_path / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert holder(tmp_path) is None
+        timer = threading.Timer(0.05, fcntl.flock, (lock, fcntl.LOCK_UN))
+        timer.start()
+        with own_study(tmp_path):
+            assert holder(tmp_path) == this_parent()
+        timer.join()
 
 
 @pytest.mark.parametrize("damage", ["other", "torn", "scribbled"])
