@@ -22,7 +22,7 @@ from fdsearch.layers import HEAD_DROPOUT, LOGITS
 from fdsearch.training import life
 from fdsearch.training.features import Shape
 from fdsearch.training.probe import Head
-from fdsearch.training.resident import on_device
+from fdsearch.training.resident import on_device, on_gpu
 from fdsearch.training.steps import Forward, TrainStep, make_forward, traced_for
 from fdsearch.training.stopping import Weights
 from fdsearch.training.views import View
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 KEPT = 4
 """Networks kept per process: a search alternates between few sizes and poolings; a large backbone takes much memory."""
 
-CHUNK_BYTES = 1 << 24
+CHUNK_BYTES = {"cpu": 1 << 22, "gpu": 1 << 24}
 MAX_CHUNK = 256
 """A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
+
+LONG_PASS = 10**11
+"""Multiplications, a few seconds on two cores, from which the time to prepare a faster pass is saved again."""
 
 _BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "custom")
 """Fields of a configuration that decide what `build_model` builds of a pretrained backbone.
@@ -209,20 +212,23 @@ class Network:
         view : View or None
             How the pictures are varied before; None takes them as they are.
         """
-        forward = self._forward(tuple(cuts))
+        forward = self._forward(tuple(cuts), len(pictures))
         for chunk in _chunks(np.arange(len(pictures)), pictures.shape[1:]):
             array, rows = on_device(pictures, chunk)
             if view is not None:
                 array, rows = view.of(array, rows, chunk), np.arange(len(chunk))
             yield forward(array, rows)
 
-    def _forward(self, ends: tuple[str, ...]) -> Forward:
+    def _forward(self, ends: tuple[str, ...], n_pictures: int) -> Forward:
         """From pictures to the activations of cuts, by their names."""
         import keras
 
         if ends not in self._forwards:
             tensors = {cut: self._split(cut)[0].outputs[0] for cut in ends}
-            self._forwards[ends] = make_forward(keras.Model(self.model.inputs, tensors))
+            # What comes before a cut is not trained: pretrained, it has these weights in all jobs.
+            long = n_pictures * max(map(self.frozen_macs, ends), default=0) > LONG_PASS
+            constant = self._pretrained is not None and long
+            self._forwards[ends] = make_forward(keras.Model(self.model.inputs, tensors), constant=constant)
         return self._forwards[ends]
 
     def save(self, path: Path) -> None:
@@ -280,5 +286,6 @@ def _random_states(layer: keras.Layer) -> list[keras.Variable]:
 
 
 def _chunks(rows: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int64]]:
-    size = int(np.clip(CHUNK_BYTES // (4 * int(np.prod(shape))), 1, MAX_CHUNK))
+    most = CHUNK_BYTES["gpu" if on_gpu() else "cpu"]
+    size = int(np.clip(most // (4 * int(np.prod(shape))), 1, MAX_CHUNK))
     return [rows[start : start + size] for start in range(0, len(rows), size)]

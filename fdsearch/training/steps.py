@@ -9,7 +9,8 @@ step 16 times slower on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,14 @@ def make_optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def make_forward(model: keras.Model) -> Forward:
-    """A function from rows of an array to the model's output or outputs, in inference mode."""
+def make_forward(model: keras.Model, *, constant: bool = False) -> Forward:
+    """A function from rows of an array to the model's output or outputs, in inference mode.
+
+    With `constant` it has the weights that the model has now, whatever becomes of them. TensorFlow then folds what
+    follows a convolution into it: 1.4 times as fast for EfficientNet-Lite0 on a CPU, after a second of preparation.
+    """
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     entry = model.inputs[0]
     call = tf.function(
@@ -66,29 +72,46 @@ def make_forward(model: keras.Model) -> Forward:
         autograph=False,
         jit_compile=False,
     )
-    traced = _without_leftovers(call)
-    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), traced(array, rows))
+    run = _without_leftovers(call)
+    if constant:
+        with _nothing_left():
+            traced = call.get_concrete_function()
+        folded = convert_variables_to_constants_v2(traced)
+
+        def run(array: Any, rows: Any) -> Any:
+            found = tf.nest.flatten(folded(tf.constant(array), tf.constant(rows)))
+            return tf.nest.pack_sequence_as(traced.structured_outputs, found)
+
+    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), run(array, rows))
 
 
 def _without_leftovers(function: Any) -> Callable[..., Any]:
-    """A traced function whose graph nothing but itself keeps.
-
-    TensorFlow registers the gradients that operations like silu define themselves, with the graph they were traced in,
-    for the life of the process. The gradients of what is compiled here are part of its one trace.
-    """
-    from tensorflow.python.framework.ops import gradient_registry
+    """A traced function whose graph nothing but itself keeps."""
 
     def call(*arguments: Any) -> Any:
         if function.experimental_get_tracing_count():
             return function(*arguments)
-        known = set(gradient_registry._registry)
-        try:
+        with _nothing_left():
             return function(*arguments)
-        finally:
-            for name in set(gradient_registry._registry) - known:
-                del gradient_registry._registry[name]
 
     return call
+
+
+@contextmanager
+def _nothing_left() -> Iterator[None]:
+    """Take back what tracing registers within a block.
+
+    TensorFlow keeps the gradients that operations like silu define themselves, with the graph they were traced in, for
+    the life of the process. The gradients of what is compiled here are part of its one trace.
+    """
+    from tensorflow.python.framework.ops import gradient_registry
+
+    known = set(gradient_registry._registry)
+    try:
+        yield
+    finally:
+        for name in set(gradient_registry._registry) - known:
+            del gradient_registry._registry[name]
 
 
 def _signature(shape: Sequence[int | None], dtype: str) -> Any:

@@ -189,6 +189,24 @@ def test_functions_with_gradients_of_their_own_are_not_kept_either():
     assert graphs_after(3) == graphs_after(1)
 
 
+def test_constant_weights_give_the_same_and_stay():
+    inputs = keras.Input((16, 16, 1), dtype="uint8")
+    maps = keras.layers.Conv2D(4, 3, use_bias=False)(keras.ops.cast(inputs, "float32") / 255.0)
+    maps = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(maps))
+    features = keras.layers.GlobalAveragePooling2D()(maps)
+    model = keras.Model(inputs, {"maps": maps, "features": features})
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.uniform(0.5, 1.5, array.shape) for array in model.get_weights()])
+    pictures, rows = batch()[0], np.array([4, 0, 1])
+    plain, constant = make_forward(model), make_forward(model, constant=True)
+    before = plain(pictures, rows)
+    for name, values in constant(pictures, rows).items():
+        np.testing.assert_allclose(values, before[name], rtol=1e-5, atol=1e-5)
+    model.set_weights([2 * array for array in model.get_weights()])
+    np.testing.assert_allclose(constant(pictures, rows)["features"], before["features"], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(plain(pictures, rows)["features"], before["features"])
+
+
 def test_a_restarted_step_is_as_new(network):
     pictures, labels = batch()
     used, new = (make_step(network, config(optimizer=name)) for name in ("adamw", "adamw"))

@@ -180,6 +180,22 @@ def test_stored_activations_and_pictures_train_alike(make_job, monkeypatch, tmp_
     np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
 
 
+def test_a_long_pass_over_the_pictures_gives_what_a_short_one_gives(make_job, monkeypatch):
+    from fdsearch.training import network
+
+    job = make_job({"phases": "head", **LITE0})
+    pictures, found = np.load(job.pixels), []
+    for bound in (10**15, 0):
+        monkeypatch.setattr(network, "LONG_PASS", bound)
+        made = network.Network(job.config, job.n_classes)
+        made.reset(seed=0)
+        cuts = [made.cut_names[-4], "features"]
+        found.append({cut: np.concatenate([part[cut] for part in made.activations(pictures, cuts)]) for cut in cuts})
+    assert len(found[0]) == 2
+    for cut, values in found[0].items():
+        np.testing.assert_allclose(found[1][cut], values, rtol=1e-3, atol=1e-3)
+
+
 def test_augmentation_trains_on_pictures_that_vary(make_job):
     results = [
         fit(make_job({"phases": "head_tail", "unfreeze": 0.05, "epochs": 2, "augmentation": strength, **LITE0}), go_on)
