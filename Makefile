@@ -31,8 +31,8 @@ check: $(INSTALLED) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Those with a short form on generated pictures; the others need data, arguments or KerasTuner, and helpers are none.
-BENCHMARKS := input epoch_overhead scaling versus_plain
+# Those with a short form on generated pictures; the others need data or arguments.
+BENCHMARKS := input first_pass epoch_overhead scaling versus_plain versus_keras_tuner
 bench: $(INSTALLED) ## run the short forms of the benchmarks; each prints one JSON line last
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name" >&2; $(BIN)/python "benchmarks/$$name.py" --quick; done
 

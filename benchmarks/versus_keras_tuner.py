@@ -1,21 +1,18 @@
 """fdsearch beside KerasTuner's Hyperband: the same space, pictures, folds and time.
 
-    pip install keras-tuner
     FDSEARCH_DATA=... python benchmarks/versus_keras_tuner.py [--seconds 600]      # 5 splits x 2 sides x 600 s
     python benchmarks/versus_keras_tuner.py --quick                                # generated pictures, two minutes
 
 Both search `search_spaces/quick.yaml` freely, each in processes of its own and one after the other. The last line is
 one JSON object: `ratio`, the median over the splits of the peer's seconds over ours until the better pooled macro F1
-that both reach, and `rows`; see `peers.race`. Exits with 2 where KerasTuner is not installed.
+that both reach, and `rows`; see `peers.race`.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -31,9 +28,6 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels")
     options = parser.parse_args()
-    if importlib.util.find_spec("keras_tuner") is None:
-        print("KerasTuner is not installed: pip install keras-tuner", file=sys.stderr)
-        sys.exit(2)
     if options.data is None and not options.quick:
         parser.error("give --data, FDSEARCH_DATA, or --quick")
     seconds = options.seconds or (50 if options.quick else 600)
