@@ -38,7 +38,7 @@ CHUNK_BYTES = {"cpu": 1 << 22, "gpu": 1 << 24}
 MAX_CHUNK = 256
 """A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
 
-LONG_PASS = 10**11
+LONG_PASS = 2 * 10**11
 """Multiplications, a few seconds on two cores, from which the time to prepare a faster pass is saved again."""
 
 _BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "custom")
