@@ -1,6 +1,6 @@
 """fdsearch beside an idiomatic Optuna + Keras script: the same 12 configurations, or both searching freely.
 
-    FDSEARCH_DATA=... python benchmarks/versus_plain.py [--repeat 3]           # about 35 minutes for each pass
+    FDSEARCH_DATA=... python benchmarks/versus_plain.py [--repeat 3]           # about 36 minutes for each pass
     FDSEARCH_DATA=... python benchmarks/versus_plain.py --free-form 600        # 5 splits x 2 sides x 600 s
     python benchmarks/versus_plain.py --quick                                  # generated pictures, a minute
 
