@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from fdsearch.data.file_index import FileIndex, PictureFacts
@@ -61,7 +60,7 @@ class PixelStore:
             Listing every file that cannot be read.
         """
         index = self._index()
-        found = list(in_order(partial(_hash, index), paths, "hashing pictures", progress or Silent()))
+        found = list(in_order(lambda path: _hash(path, index), paths, "hashing pictures", progress or Silent()))
         _refuse_errors(paths, found)
         self._save(index)
         return tuple(content for content in found if isinstance(content, str))
@@ -75,7 +74,7 @@ class PixelStore:
             In the order of `paths`: what was found, or why the file is no picture.
         """
         index = self._index()
-        found = list(in_order(partial(_examine, index), paths, "checking pictures", progress or Silent()))
+        found = list(in_order(lambda path: _examine(path, index), paths, "checking pictures", progress or Silent()))
         self._save(index)
         return found
 
@@ -137,7 +136,7 @@ def _fill(
     work = list(zip(paths, content, strict=True))
     found: list[PictureError | None] = []
     # Closed at once where a write fails: the threads would otherwise go on until the error has been dealt with.
-    with closing(in_order(partial(_rows, sizes), work, "decoding pictures", progress)) as pictures:
+    with closing(in_order(lambda item: _rows(*item, sizes), work, "decoding pictures", progress)) as pictures:
         for rows in pictures:
             found.append(rows if isinstance(rows, PictureError) else None)
             if not isinstance(rows, PictureError):
@@ -148,8 +147,7 @@ def _fill(
         writer.commit()
 
 
-def _rows(sizes: Sequence[tuple[int, str]], item: tuple[Path, str]) -> list[Gray] | PictureError:
-    path, content = item
+def _rows(path: Path, content: str, sizes: Sequence[tuple[int, str]]) -> list[Gray] | PictureError:
     try:
         data, _ = read_regular(path)
         if hashlib.sha256(data).hexdigest() != content:
@@ -159,7 +157,7 @@ def _rows(sizes: Sequence[tuple[int, str]], item: tuple[Path, str]) -> list[Gray
         return error
 
 
-def _hash(index: FileIndex, path: Path) -> str | PictureError:
+def _hash(path: Path, index: FileIndex) -> str | PictureError:
     try:
         known = index.content(path, check_regular(path))
         if known is not None:
@@ -172,7 +170,7 @@ def _hash(index: FileIndex, path: Path) -> str | PictureError:
     return content
 
 
-def _examine(index: FileIndex, path: Path) -> Picture | PictureError:
+def _examine(path: Path, index: FileIndex) -> Picture | PictureError:
     try:
         known = index.content(path, check_regular(path))
         facts = index.facts(known) if known is not None else None

@@ -64,7 +64,7 @@ class Attempt:
     labels: NDArray[np.int64]
     n_classes: int
     enqueued: bool
-    retried: bool = False
+    retried: bool
     started: float = field(default_factory=time.monotonic)
     results: list[Result] = field(default_factory=list)
     path: list[float] = field(default_factory=list)

@@ -44,14 +44,18 @@ def fits(array: NDArray[Any]) -> bool:
 
 
 def _n_bytes(array: NDArray[Any]) -> int:
-    return array.size * np.dtype(dtype_there(str(array.dtype))).itemsize
+    return array.size * _dtype_of(array).itemsize
+
+
+def _dtype_of(array: NDArray[Any]) -> np.dtype[Any]:
+    return np.dtype(dtype_there(str(array.dtype)))
 
 
 def on_device(array: NDArray[Any], rows: Ints) -> tuple[Any, Ints]:
     """An array on the device and where `rows` are in it: the whole array if it fits, else those rows alone."""
     key = _key(array)
     if key is None or not fits(array):
-        return _as_there(array[rows]), np.arange(len(rows))
+        return np.asarray(array[rows], _dtype_of(array)), np.arange(len(rows))
     if key not in _kept:
         _make_room(_n_bytes(array))
         _kept[key] = (_n_bytes(array), _sent(array))
@@ -72,12 +76,8 @@ def _make_room(n_bytes: int) -> None:
         _kept.popitem(last=False)
 
 
-def _as_there(array: NDArray[Any]) -> NDArray[Any]:
-    return np.array(array, dtype_there(str(array.dtype)))
-
-
 def _sent(array: NDArray[Any]) -> Any:
     import tensorflow as tf
 
     # A copy: on a CPU TensorFlow would go on reading the map, whose file may be evicted and its pages with it.
-    return tf.identity(tf.constant(_as_there(array)))
+    return tf.identity(tf.constant(np.array(array, _dtype_of(array))))
