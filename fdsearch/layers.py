@@ -19,6 +19,9 @@ PREPROCESSING = "preprocessing"
 FEATURES = "features"
 """Pooled output of the backbone: float32, shape (n, d); has no weights of its own."""
 
+POOLS = "pools"
+"""No layer: mean and maximum of the maps that ``features`` are pooled from, float32, shape (n, 2 d)."""
+
 HEAD_DROPOUT = "head_dropout"
 LOGITS = "logits"
 """The output: float32, shape (n, n_classes), no softmax."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fdsearch import layers as names
@@ -53,6 +54,42 @@ def pooled(maps: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
         return layers.GlobalMaxPooling2D(name=names.FEATURES)(maps)
     both = [layers.GlobalAveragePooling2D(name="pool_avg")(maps), layers.GlobalMaxPooling2D(name="pool_max")(maps)]
     return layers.Concatenate(name=names.FEATURES)(both)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Every pooling of a model's last feature maps at once: one pass over the pictures serves them all.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From the pictures to `fdsearch.layers.POOLS`, sharing the layers and weights of the model it was made of.
+    own : slice
+        The columns that are that model's ``features``.
+    """
+
+    model: keras.Model
+    own: slice
+
+
+def pools(model: keras.Model) -> Pools | None:
+    """Find what a model's ``features`` are pooled from; None where they are made in any other way than by `pooled`."""
+    import keras
+    from keras import layers
+
+    mean, maximum = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
+    last, by_output = model.get_layer(names.FEATURES), {id(layer.output): layer for layer in model.layers}
+    sources = [by_output.get(id(tensor)) for tensor in last.input] if type(last) is layers.Concatenate else [last]
+    kinds = [type(source) for source in sources]
+    if kinds not in ([mean], [maximum], [mean, maximum]):
+        return None
+    maps, *others = [source.input for source in sources if source is not None]
+    if any(other is not maps for other in others):
+        return None
+    width = int(maps.shape[-1])
+    own = slice(width if kinds == [maximum] else 0, width if kinds == [mean] else 2 * width)
+    both = layers.Concatenate(name=names.POOLS)([mean()(maps), maximum()(maps)])
+    return Pools(keras.Model(model.inputs[0], both, name=names.POOLS), own)
 
 
 def classifier(

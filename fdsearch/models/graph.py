@@ -168,11 +168,32 @@ def set_trainable(model: keras.Model, phase: Phase, batch_norm: str) -> str:
     return _end_of_prefix(model)
 
 
+def prefix_ends(model: keras.Model, low: float, high: float, batch_norm: str) -> list[str]:
+    """Where the frozen prefixes end when any share of the blocks between two is trained, nearest to the head first.
+
+    The model's flags are changed, as by `set_trainable`.
+
+    Examples
+    --------
+    >>> from fdsearch.models.builders import build_model
+    >>> from fdsearch.trial import TrialConfig
+    >>> lite0 = build_model(TrialConfig.from_params({"backbone": "efficientnet_lite0", "weights": "random"}), 3)
+    >>> len(prefix_ends(lite0, 0.05, 0.33, "frozen")), prefix_ends(lite0, 1.0, 1.0, "frozen")
+    (6, ['preprocessing'])
+    """
+    n_blocks = len(blocks(model))
+    counts = range(_n_opened(n_blocks, low), _n_opened(n_blocks, high) + 1)
+    shares = (count / n_blocks for count in counts)
+    return list(dict.fromkeys(set_trainable(model, Phase("tail", unfreeze=share), batch_norm) for share in shares))
+
+
 def _last_share(found: Sequence[Block], share: float) -> list[keras.Layer]:
-    if share <= 0:
-        return []
-    n_opened = min(len(found), max(1, round(share * len(found))))
+    n_opened = _n_opened(len(found), share)
     return [layer for block in found[len(found) - n_opened :] for layer in block.layers]
+
+
+def _n_opened(n_blocks: int, share: float) -> int:
+    return min(n_blocks, max(1, round(share * n_blocks))) if share > 0 else 0
 
 
 def _end_of_prefix(model: keras.Model) -> str:

@@ -96,10 +96,26 @@ def open_question(
         data_digest=dataset.digest,
         prefix_cache=workspace.prefix,
         plugins=tuple(path.resolve() for path in plugins),
+        depths=depths(space),
     )
     rules = {**spec.rules(), "space": space.to_json(), "splitter": SPLITTER_VERSION}
     rules["plugins"] = sorted(digest_file(path) for path in plugins)
     return Question(spec, workspace, dataset, partition, space, maker, rules)
+
+
+def depths(space: SearchSpace) -> tuple[float, float] | None:
+    """The least and the largest share of a backbone's blocks that trials of a space train; None where none does.
+
+    Examples
+    --------
+    >>> from fdsearch.space import Distribution
+    >>> depths(SearchSpace((Distribution("unfreeze", "float", low=0.05, high=0.3),)))
+    (0.05, 0.3)
+    """
+    found = space.get("unfreeze")
+    ends = () if found is None else found.choices or (found.low, found.high)
+    shares = [float(end) for end in ends if isinstance(end, int | float)]
+    return (min(shares), max(shares)) if shares else None
 
 
 def check_losses(space: SearchSpace) -> None:

@@ -49,6 +49,11 @@ class Space:
     free: int
     budget: int
 
+    @property
+    def room(self) -> int:
+        """Bytes that may come before any must go."""
+        return max(0, min(self.budget - self.held, self.free - RESERVE_BYTES))
+
     def excess(self, needed: int) -> int:
         """Bytes that must go before `needed` new ones may come.
 

@@ -34,6 +34,9 @@ Compute = Callable[[Sequence[str]], Iterable[Mapping[str, NDArray[Any]]]]
 View = Mapping[str, Any]
 """JSON values that say how the pictures were changed before they were shown to the network."""
 
+SPARE = 0.1
+"""Share of the free room that outputs may take which nobody has asked for yet."""
+
 _LARGEST = float(np.finfo(np.float16).max)
 _FORMAT = 2
 _DIGITS = 20
@@ -109,7 +112,13 @@ class PrefixCache:
         with disk_errors(self._store.folder, "the outputs of frozen layers"):
             return self._store.fits(sizes)
 
-    def activations(self, shapes: Mapping[str, Shape], compute: Compute, view: View | None = None) -> dict[str, Halves]:
+    def activations(
+        self,
+        shapes: Mapping[str, Shape],
+        compute: Compute,
+        view: View | None = None,
+        also: Callable[[], Mapping[str, Shape]] = dict,
+    ) -> dict[str, Halves]:
         """The activations at several cuts; what is missing or torn is computed, all of it in one pass.
 
         Parameters
@@ -120,6 +129,9 @@ class PrefixCache:
             Called with the missing layers, if there are any.
         view : mapping, optional
             How `compute` changes the pictures; None as they are.
+        also : callable
+            Called where a pass is needed anyway: the shapes of further layers that others may ask for. They are stored
+            as well, the first ones first, as far as `SPARE` of the room goes, and take nobody's place.
 
         Returns
         -------
@@ -143,13 +155,22 @@ class PrefixCache:
                 found |= self._open({layer: shapes[layer] for layer in shapes if layer not in found}, view)
                 missing = {layer: shape for layer, shape in shapes.items() if layer not in found}
                 if missing:
-                    found |= self._write(missing, view, compute)
+                    found |= self._write(missing | self._spare(also(), missing, view), view, compute)
         return {layer: found[layer] for layer in shapes}
 
     def _open(self, shapes: Mapping[str, Shape], view: View | None) -> dict[str, Halves]:
         n = self._n_pictures
         arrays = {layer: self._store.open(self._name(layer, view), (n, *shape)) for layer, shape in shapes.items()}
         return {layer: array for layer, array in arrays.items() if array is not None}
+
+    def _spare(self, shapes: Mapping[str, Shape], missing: Mapping[str, Shape], view: View | None) -> dict[str, Shape]:
+        left = SPARE * (self._store.space().room - sum(map(self._size, missing.values())))
+        spare: dict[str, Shape] = {}
+        for layer, shape in shapes.items():
+            if layer not in missing and not self.path(layer, view).exists() and self._size(shape) <= left:
+                spare[layer] = shape
+                left -= self._size(shape)
+        return spare
 
     def _write(self, shapes: Mapping[str, Shape], view: View | None, compute: Compute) -> dict[str, Halves]:
         names = {layer: self._name(layer, view) for layer in shapes}

@@ -91,6 +91,9 @@ class Job:
         Of the variations of the pictures; the folds of a repeat share it, so that they share the varied pictures.
     n_fits : int
         How many fits share it.
+    depths : (float, float) or None
+        The least and the largest share of the backbone that other trials of the study may train: a pass through the
+        frozen layers stores what those would read as well.
     plugins : tuple of Path
         Python files that register builders and losses.
     save_to : Path or None
@@ -116,6 +119,7 @@ class Job:
     prefix_cache: Path
     view_seed: int = 0
     n_fits: int = 1
+    depths: tuple[float, float] | None = None
     plugins: tuple[Path, ...] = ()
     save_to: Path | None = None
     refit: Refit | None = None
@@ -197,6 +201,7 @@ class JobMaker:
     data_digest: str
     prefix_cache: Path
     plugins: tuple[Path, ...] = field(default=())
+    depths: tuple[float, float] | None = None
 
     def job(
         self,
@@ -229,6 +234,7 @@ class JobMaker:
             prefix_cache=self.prefix_cache,
             view_seed=seed if view_seed is None else view_seed,
             n_fits=n_fits,
+            depths=self.depths,
             plugins=self.plugins,
             save_to=save_to,
             refit=refit,

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.layers import HEAD_DROPOUT, LOGITS
+from fdsearch.layers import FEATURES, HEAD_DROPOUT, LOGITS, POOLS
 from fdsearch.training import life
 from fdsearch.training.features import Shape
+from fdsearch.training.passes import chunks, overlapping
 from fdsearch.training.probe import Head
-from fdsearch.training.resident import on_device, on_gpu
+from fdsearch.training.resident import on_device
 from fdsearch.training.steps import Forward, TrainStep, make_forward, traced_for
 from fdsearch.training.stopping import Weights
 from fdsearch.training.views import View
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
 KEPT = 4
 """Networks kept per process: a search alternates between few sizes and poolings; a large backbone takes much memory."""
-
-CHUNK_BYTES = {"cpu": 1 << 22, "gpu": 1 << 24}
-MAX_CHUNK = 256
-"""A forward pass takes as many pictures at once as fill `CHUNK_BYTES` as float32, and at most `MAX_CHUNK`."""
 
 LONG_PASS = 2 * 10**11
 """Multiplications, a few seconds on two cores, from which the time to prepare a faster pass is saved again."""
@@ -65,9 +62,11 @@ class Network:
 
     def __init__(self, config: TrialConfig, n_classes: int) -> None:
         from fdsearch.models.builders import build_model
+        from fdsearch.models.frame import pools
         from fdsearch.models.weights import weights_digest
 
         self.model: keras.Model = build_model(config, n_classes)
+        self._pools = pools(self.model)
         self.weights_digest: str | None = weights_digest(config.backbone, config.weights)
         """Names the pretrained weights; None where all weights are drawn at random, by the seed."""
         self.n_classes = n_classes
@@ -149,15 +148,23 @@ class Network:
 
         return set_trainable(self.model, phase, batch_norm)
 
+    def stored_as(self, cut: str) -> str:
+        """What is stored of a cut: for features that are pooled maps `POOLS`, which serve the other poolings too."""
+        return POOLS if cut == FEATURES and self._pools else cut
+
+    def own(self, cut: str, stored: NDArray[Any]) -> NDArray[Any]:
+        """A cut's activations in what is stored of it, shapes (n, ...)."""
+        return stored[:, self._pools.own] if cut == FEATURES and self._pools else stored
+
     def shape(self, cut: str) -> Shape:
-        """Shape of a cut's activation for one picture."""
-        return tuple(self._split(cut)[0].outputs[0].shape[1:])
+        """Shape of the activation of a cut, or of `POOLS`, for one picture."""
+        return tuple(self._up_to(cut).outputs[0].shape[1:])
 
     def frozen_macs(self, cut: str) -> int:
-        """Multiplications with an addition up to a cut, for one picture."""
+        """Multiplications with an addition up to a cut, or to `POOLS`, for one picture."""
         from fdsearch.models.graph import macs
 
-        return macs(self._split(cut)[0])
+        return macs(self._up_to(cut))
 
     def step(self, config: TrialConfig, cut: str, *, stored: bool) -> TrainStep:
         """The training step behind a cut, for the layers that are trainable now; its optimizer is fresh.
@@ -195,7 +202,7 @@ class Network:
             self._forwards[start] = make_forward(model)
         forward = self._forwards[start]
         parts = []
-        for chunk in _chunks(rows, array.shape[1:]):
+        for chunk in chunks(rows, array.shape[1:]):
             life.sign()
             parts.append(forward(*on_device(array, chunk)))
         return np.concatenate(parts) if parts else np.empty((0, self.n_classes), np.float32)
@@ -209,22 +216,27 @@ class Network:
         ----------
         pictures : ndarray of uint8, shape (n, size, size, 1)
         cuts : sequence of str
+            `POOLS` may be among them.
         view : View or None
             How the pictures are varied before; None takes them as they are.
         """
         forward = self._forward(tuple(cuts), len(pictures))
-        for chunk in _chunks(np.arange(len(pictures)), pictures.shape[1:]):
-            array, rows = on_device(pictures, chunk)
+
+        def call(chunk: tuple[NDArray[np.int64], Any, NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
+            numbers, array, rows = chunk
             if view is not None:
-                array, rows = view.of(array, rows, chunk), np.arange(len(chunk))
-            yield forward(array, rows)
+                array, rows = view.of(array, rows, numbers), np.arange(len(numbers))
+            return forward(array, rows)  # type: ignore[no-any-return]
+
+        numbers = chunks(np.arange(len(pictures)), pictures.shape[1:])
+        return overlapping(call, ((chunk, *on_device(pictures, chunk)) for chunk in numbers))
 
     def _forward(self, ends: tuple[str, ...], n_pictures: int) -> Forward:
         """From pictures to the activations of cuts, by their names."""
         import keras
 
         if ends not in self._forwards:
-            tensors = {cut: self._split(cut)[0].outputs[0] for cut in ends}
+            tensors = {cut: self._up_to(cut).outputs[0] for cut in ends}
             # What comes before a cut is not trained: pretrained, it has these weights in all jobs.
             long = n_pictures * max(map(self.frozen_macs, ends), default=0) > LONG_PASS
             constant = self._pretrained is not None and long
@@ -248,6 +260,9 @@ class Network:
             raise ResourceError(f"cannot write the model to {path}: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _up_to(self, cut: str) -> keras.Model:
+        return self._pools.model if cut == POOLS and self._pools else self._split(cut)[0]
 
     def _split(self, cut: str) -> tuple[keras.Model, keras.Model]:
         from fdsearch.models.graph import split
@@ -283,9 +298,3 @@ def _random_states(layer: keras.Layer) -> list[keras.Variable]:
     """The states of a layer's random generators, of layers inside it too: variables that are no weights."""
     weights = {id(variable) for variable in layer.weights}
     return [variable for variable in layer.variables if id(variable) not in weights]
-
-
-def _chunks(rows: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int64]]:
-    most = CHUNK_BYTES["gpu" if on_gpu() else "cpu"]
-    size = int(np.clip(most // (4 * int(np.prod(shape))), 1, MAX_CHUNK))
-    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.layers import FEATURES, PREPROCESSING
+from fdsearch.models.graph import prefix_ends
 from fdsearch.training import life
 from fdsearch.training.batches import Batches, Floats, epoch_batches
 from fdsearch.training.costs import Costs
@@ -103,16 +104,16 @@ def feeds(
     costs : Costs
         Of this machine.
     """
-    ends, compute = cuts(network, job.config), partial(network.activations, pictures)
-    of_probe = {FEATURES: network.shape(FEATURES)} if job.config.phases[0].name == "probe" else {}
-    shapes = dict(of_probe) if cache is None else _worth_storing(network, job, ends, cache, costs)
+    ends = cuts(network, job.config)
+    of_probe = {FEATURES} if job.config.phases[0].name == "probe" else set()
+    worth = of_probe if cache is None else _worth_storing(network, job, ends, cache, costs)
     try:
-        arrays = _in_memory(of_probe, compute) if cache is None else cache.activations(of_probe | shapes, compute)
+        arrays = _outputs(network, pictures, of_probe | worth, cache, also=partial(_foreseen, network, job, costs))
     except NoRoom:
-        shapes, arrays = {}, _in_memory(of_probe, compute)
+        worth, arrays = set(), _outputs(network, pictures, of_probe, None)
     varies = job.config.augmentation > 0
     varied = partial(_varied, network, pictures, cache) if varies else None
-    read = shapes if varies else of_probe | shapes  # what the probe reads is there anyway
+    read = worth if varies else of_probe | worth  # what the probe reads is there anyway
     return [
         Feed(arrays[end], end, True, None if varied is None else partial(varied, end))
         if phase.name == "probe" or end in read
@@ -121,20 +122,31 @@ def feeds(
     ]
 
 
-def _worth_storing(
-    network: Network, job: Job, ends: Sequence[str], cache: PrefixCache, costs: Costs
-) -> dict[str, Shape]:
+def _worth_storing(network: Network, job: Job, ends: Sequence[str], cache: PrefixCache, costs: Costs) -> set[str]:
     """The cuts whose outputs are cheaper to read than to compute in each step, and for which there is room."""
-    config, shapes = job.config, {}
+    config, worth = job.config, set()
     for phase, end in zip(config.phases, ends, strict=True):
         if phase.name == "probe" or end == PREPROCESSING:
             continue
         n_reads = job.n_fits * _readings(config, phase.epochs)
         if costs.storing_pays(network.frozen_macs(end), network.shape(end), n_reads):
-            shapes[end] = network.shape(end)
+            worth.add(end)
     views = {view_of(config, job.view_seed, epoch, len(job.labels)) for epoch in range(config.epochs)}
     identities = [None, *(view.identity() for view in views if config.augmentation > 0)]
-    return shapes if cache.fits(shapes, identities) else {}
+    return worth if cache.fits(_shapes(network, worth), identities) else set()
+
+
+def _foreseen(network: Network, job: Job, costs: Costs) -> dict[str, Shape]:
+    """What other trials of the study may ask for and a pass can store as well, the likely and small first."""
+    if job.depths is None:
+        return {}
+    ends = [FEATURES, *prefix_ends(network.model, *job.depths, job.config.batch_norm)]
+    worth = [
+        end
+        for end in ends
+        if end != PREPROCESSING and costs.storing_pays(network.frozen_macs(end), network.shape(end), job.n_fits)
+    ]
+    return {name: network.shape(name) for name in map(network.stored_as, worth)}
 
 
 def _readings(config: TrialConfig, epochs: int) -> int:
@@ -148,13 +160,32 @@ def _varied(
     network: Network, pictures: NDArray[np.uint8], cache: PrefixCache | None, cut: str, view: View
 ) -> NDArray[Any]:
     """The outputs of a cut for the pictures of a view, stored where there is room."""
-    shapes, compute = {cut: network.shape(cut)}, partial(network.activations, pictures, view=view)
     try:
-        if cache is not None:
-            return cache.activations(shapes, compute, view=view.identity())[cut]
+        return _outputs(network, pictures, {cut}, cache, view)[cut]
     except NoRoom:
-        pass
-    return _in_memory(shapes, compute)[cut]
+        return _outputs(network, pictures, {cut}, None, view)[cut]
+
+
+def _outputs(
+    network: Network,
+    pictures: NDArray[np.uint8],
+    cuts: Set[str],
+    cache: PrefixCache | None,
+    view: View | None = None,
+    also: Callable[[], Mapping[str, Shape]] = dict,
+) -> dict[str, NDArray[np.float16]]:
+    """The outputs of cuts, read or computed; without a cache they are kept in memory."""
+    shapes, compute = _shapes(network, cuts), partial(network.activations, pictures, view=view)
+    if cache is None:
+        arrays: Mapping[str, NDArray[np.float16]] = _in_memory(shapes, compute)
+    else:
+        arrays = cache.activations(shapes, compute, None if view is None else view.identity(), also)
+    return {cut: network.own(cut, arrays[network.stored_as(cut)]) for cut in cuts}
+
+
+def _shapes(network: Network, cuts: Set[str]) -> dict[str, Shape]:
+    """Shapes, for one picture, of what is stored of cuts."""
+    return {name: network.shape(name) for name in sorted(map(network.stored_as, cuts))}
 
 
 def _in_memory(shapes: Mapping[str, Shape], compute: Compute) -> dict[str, NDArray[np.float16]]:

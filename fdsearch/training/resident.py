@@ -68,7 +68,10 @@ def _key(array: NDArray[Any]) -> Any:
     if not isinstance(array, np.memmap) or array.filename is None or array.mode != "r":
         return None
     # Files of fdsearch's caches are replaced as a whole, and their names say what is in them.
-    return (str(array.filename), array.dtype.str, array.shape)
+    whole: Any = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    return (str(array.filename), array.dtype.str, array.shape, array.strides, array.ctypes.data - whole.ctypes.data)
 
 
 def _make_room(n_bytes: int) -> None:

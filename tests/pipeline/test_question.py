@@ -12,8 +12,16 @@ from small_set import study
 from fdsearch import pipeline
 from fdsearch.errors import ConfigError
 from fdsearch.files import digest_file
-from fdsearch.pipeline.question import baseline_point, check_losses, open_question, pixel_sizes, write_run_files
+from fdsearch.pipeline.question import (
+    baseline_point,
+    check_losses,
+    depths,
+    open_question,
+    pixel_sizes,
+    write_run_files,
+)
 from fdsearch.progress import Silent
+from fdsearch.space import Distribution, SearchSpace
 from fdsearch.space_reader import parse_space
 from fdsearch.study_reader import parse_study
 
@@ -111,3 +119,19 @@ def test_a_plugins_builder_and_loss_train_in_a_worker(pictures: Path, tmp_path: 
     assert 0 <= document["value"] <= 1
     definition = open_question(spec, tmp_path, [plugin], Silent()).definition
     assert definition["plugins"] == [digest_file(plugin)]  # another plugin is another question
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "expected"),
+    [
+        ((), None),
+        ((Distribution("unfreeze", "float", low=0.05, high=1.0),), (0.05, 1.0)),
+        ((Distribution("unfreeze", "categorical", (0.3, 0.1, 0.2)),), (0.1, 0.3)),
+        ((Distribution("unfreeze", "fixed", (0.2,)),), (0.2, 0.2)),
+        ((Distribution("unfreeze", "float", low=0.0, high=0.4),), (0.0, 0.4)),
+    ],
+)
+def test_depths_that_trials_of_a_space_train(
+    unfreeze: tuple[Distribution, ...], expected: tuple[float, float] | None
+) -> None:
+    assert depths(SearchSpace((Distribution("image_size", "fixed", (64,)), *unfreeze))) == expected

@@ -59,6 +59,30 @@ def test_only_the_missing_layer_is_computed(cache):
     assert asked == ["block"]
 
 
+def test_a_pass_stores_what_others_may_ask_for(cache):
+    cache.activations({"features": (4,)}, computed, also=lambda: SHAPES)
+    cache.activations(SHAPES, never, also=lambda: pytest.fail("nothing is missing"))
+
+
+def test_what_nobody_asked_for_takes_a_share_of_the_room_the_first_first(cache, monkeypatch):
+    monkeypatch.setattr(features, "SPARE", 1.0)
+    size = cache._size(SHAPES["features"])
+    cache.activations({"block": SHAPES["block"]}, computed)
+    held = cache.path("block").stat().st_size
+    monkeypatch.setenv("FDSEARCH_CACHE_GB", str((held + 2 * size) / 10**9))
+    shapes = {"features": (4,), "second": (4,), "third": (4,)}
+    asked = []
+
+    def compute(layers):
+        asked.extend(layers)
+        rows = np.arange(N, dtype=np.float32)
+        yield {layer: np.broadcast_to(rows[:, None], (N, 4)) for layer in layers}
+
+    cache.activations({"features": (4,)}, compute, also=lambda: shapes)
+    assert asked == ["features", "second"]
+    assert cache.path("block").exists()
+
+
 @pytest.mark.parametrize("change", [{"pixels": "other"}, {"weights": "other"}])
 def test_other_pictures_or_weights_have_other_files(cache, tmp_path, change):
     other = PrefixCache(tmp_path / "prefix", {"pixels": "p", "weights": "w", **change}, "avg", N)

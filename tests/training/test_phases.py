@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,29 @@ def test_views_are_stored_where_several_fits_share_them(lite0, tmp_path, n_fits,
     feeds = phases.feeds(lite0, augmented, pictures, cache, COSTS)
     assert [feed.stored for feed in feeds] == [True, stored, stored]
     assert [feed.varied is not None for feed in feeds[1:]] == [stored, stored]
+
+
+def test_another_pooling_reads_what_the_first_one_stored(lite0, tmp_path, monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), np.uint8)
+    other = Network(config(pooling="max"), n_classes=3)
+    other.reset(seed=0)
+    alone = phases.feeds(other, job(config(phases="head", pooling="max")), pictures, None, COSTS)[0].array
+    phases.feeds(lite0, job(config(phases="head")), pictures, PrefixCache(tmp_path, {}, "avg", 5), COSTS)
+    monkeypatch.setattr(Network, "activations", lambda *arguments, **options: pytest.fail("computed again"))
+    cache = PrefixCache(tmp_path, {}, "max", 5)
+    shared = phases.feeds(other, job(config(phases="head", pooling="max")), pictures, cache, COSTS)[0].array
+    np.testing.assert_allclose(shared, alone, rtol=2e-3, atol=2e-3)
+
+
+def test_a_probe_stores_what_deeper_trials_of_the_study_read(lite0, tmp_path, monkeypatch):
+    pictures = np.zeros((5, 32, 32, 1), np.uint8)
+    cache = PrefixCache(tmp_path, {}, "avg", len(pictures))
+    probe = replace(job(config(phases="probe"), n_fits=5), depths=(0.05, 0.33))
+    phases.feeds(lite0, probe, pictures, cache, COSTS)
+    monkeypatch.setattr(Network, "activations", lambda *arguments, **options: pytest.fail("computed again"))
+    for unfreeze in (0.05, 0.15, 0.33):
+        deeper = job(config(phases="head_tail", unfreeze=unfreeze, epochs=4), n_fits=5)
+        assert all(feed.stored for feed in phases.feeds(lite0, deeper, pictures, cache, COSTS))
 
 
 def test_what_is_cheaper_to_compute_than_to_read_is_not_stored(lite0, tmp_path):

@@ -175,7 +175,7 @@ def test_stored_activations_and_pictures_train_alike(make_job, monkeypatch, tmp_
 
     params = {"phases": "head_tail", "unfreeze": 0.1, "dropout": 0.0, **LITE0}
     stored = fit(make_job(params), go_on)
-    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: {})
+    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: set())
     whole = fit(make_job(params), go_on)
     np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
 
@@ -215,7 +215,7 @@ def test_stored_views_and_pictures_varied_in_each_step_train_alike(make_job, mon
 
     job = replace(make_job({**AUGMENTED, "augmentation_views": views}), n_fits=5)
     stored = fit(job, go_on)
-    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: {})
+    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: set())
     in_full = fit(job, go_on)
     frozen = steps._Network.frozen
     monkeypatch.setattr(
