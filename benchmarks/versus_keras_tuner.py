@@ -1,6 +1,6 @@
 """fdsearch beside KerasTuner's Hyperband: the same space, pictures, folds and time.
 
-    FDSEARCH_DATA=... python benchmarks/versus_keras_tuner.py [--seconds 600]      # 5 splits x 2 sides x 600 s
+    FDSEARCH_DATA=... python benchmarks/versus_keras_tuner.py [--short] [--keep FOLDER]    # 5 splits x 2 sides x 600 s
     python benchmarks/versus_keras_tuner.py --quick                                # generated pictures, two minutes
 
 Both search `search_spaces/quick.yaml` freely, each in processes of its own and one after the other. The last line is
@@ -24,8 +24,10 @@ def main() -> None:
     data = os.environ.get("FDSEARCH_DATA")
     parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
     parser.add_argument("--seconds", type=float, help="of each side on each split; default 600, with --quick 50")
+    parser.add_argument("--short", action="store_true", help="our side ends once it holds the peer's best score")
     parser.add_argument("--splits", type=int, help="default 5, with --quick 1")
     parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of the trials, which are not run again")
     parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels")
     options = parser.parse_args()
     if options.data is None and not options.quick:
@@ -34,7 +36,9 @@ def main() -> None:
     n_races = options.splits or (1 if options.quick else 5)
     with tempfile.TemporaryDirectory() as folder:
         tiles = None if options.quick else options.data
-        print(json.dumps(race("keras_tuner_script", seconds, n_races, options.folds, tiles, Path(folder))))
+        kept = options.keep or Path(folder)
+        found = race("keras_tuner_script", seconds, n_races, options.folds, tiles, kept, short=options.short)
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

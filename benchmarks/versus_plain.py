@@ -1,7 +1,7 @@
 """fdsearch beside an idiomatic Optuna + Keras script: the same 12 configurations, or both searching freely.
 
     FDSEARCH_DATA=... python benchmarks/versus_plain.py [--repeat 3]           # about 36 minutes for each pass
-    FDSEARCH_DATA=... python benchmarks/versus_plain.py --free-form 600        # 5 splits x 2 sides x 600 s
+    FDSEARCH_DATA=... python benchmarks/versus_plain.py --free-form 600 [--short] [--keep FOLDER]   # 5 splits x 2 sides
     python benchmarks/versus_plain.py --quick                                  # generated pictures, a minute
 
 `twelve.csv` has five configurations that train the head alone, five that open the last block, two that open the last
@@ -132,7 +132,9 @@ def main() -> None:
     parser.add_argument("--only", help="one group (head, block, tail), or configurations by name, with commas between")
     parser.add_argument("--epochs", type=int, default=SPACE["epochs"])
     parser.add_argument("--free-form", type=float, metavar="SECONDS", help="of each side on each split")
+    parser.add_argument("--short", action="store_true", help="our side ends once it holds the other's best score")
     parser.add_argument("--splits", type=int, default=5, help="of the free form")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of the free form's trials, not run again")
     parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels, two configurations")
     options = parser.parse_args()
     if options.data is None and not options.quick:
@@ -140,8 +142,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.free_form:
-            tiles = None if options.quick else options.data
-            found = race("plain_script", options.free_form, options.splits, options.folds, tiles, folder)
+            tiles, kept = None if options.quick else options.data, options.keep or folder
+            found = race(
+                "plain_script",
+                options.free_form,
+                options.splits,
+                options.folds,
+                tiles,
+                kept,
+                short=options.short,
+            )
         else:
             found = measure(options, folder)
         print(json.dumps(found))

@@ -11,12 +11,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import optuna.storages  # noqa: F401 - loaded before a search is timed, not while it runs and is looked at
 import yaml
 
 from fdsearch.data.images import PixelStore
@@ -30,6 +31,8 @@ from fdsearch.study_reader import parse_study
 from fdsearch.training.job import fit_seed
 
 BENCHMARKS = Path(__file__).parents[1]
+LOOKING_S = 3.0
+"""Between two looks at a search that runs."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,17 @@ def study(data: dict[str, Any], space: dict[str, Any], n_splits: int, seed: int,
     return {"name": "bench", "data": data, "split": split, "space": space, "search": {"random_state": seed, **search}}
 
 
-def run_ours(raw: dict[str, Any], folder: Path) -> Side:
-    """``fdsearch search`` with fresh caches; it ends by itself, with its trials or its budget."""
+def run_ours(raw: dict[str, Any], folder: Path, *, until: float | None = None) -> Side:
+    """``fdsearch search`` with fresh caches; it ends by itself, with its trials or its budget.
+
+    With `until` it is ended as soon as a trial has that score.
+    """
     folder.mkdir(parents=True)
     (folder / "study.yaml").write_text(yaml.safe_dump(raw))
     root = folder / "root"
     command = ["-m", "fdsearch", "search", str(folder / "study.yaml"), "--root", str(root), "--json"]
-    began, seconds = time.time(), _run(command, folder)
+    ended = None if until is None else lambda: _holds(root, until)
+    began, seconds = time.time(), _run(command, folder, ended=ended)
     trials = [
         Ended(
             trial.user_attrs.get(names.RECIPE),
@@ -142,15 +149,25 @@ def run_peer(module: str, raw: dict[str, Any], folder: Path, *, limit: float | N
     return Side(seconds, tuple(Ended(r["name"], r["value"], r["seconds"], r["finished"] - began) for r in rows))
 
 
-def _run(arguments: Sequence[str], folder: Path, limit: float | None = None) -> float:
-    """Run Python to its end, or for `limit` seconds; the seconds it took."""
+def _holds(root: Path, score: float) -> bool:
+    """Whether a search that runs has a trial with a score."""
+    if not (root / "runs" / "bench" / "trials").is_dir():
+        return False
+    trials = load_study("bench", root).get_trials(deepcopy=False)
+    return any(trial.state.name == "COMPLETE" and trial.value >= score for trial in trials)
+
+
+def _run(
+    arguments: Sequence[str], folder: Path, limit: float | None = None, ended: Callable[[], bool] | None = None
+) -> float:
+    """Run Python to its end, for `limit` seconds, or until `ended`; the seconds it took."""
     path = os.pathsep.join(filter(None, [str(BENCHMARKS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2"}
     began = time.monotonic()
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log, env=environment)
         try:
-            code = process.wait(limit)
+            code = process.wait(limit) if ended is None else _wait(process, ended)
         except subprocess.TimeoutExpired:
             code = 0
         finally:
@@ -159,3 +176,10 @@ def _run(arguments: Sequence[str], folder: Path, limit: float | None = None) -> 
     if code:
         sys.exit((folder / "log.txt").read_text()[-3000:])
     return time.monotonic() - began
+
+
+def _wait(process: subprocess.Popen[bytes], ended: Callable[[], bool]) -> int:
+    """Wait for a process to end, or for `ended`; its exit code, or 0."""
+    while process.poll() is None and not ended():
+        time.sleep(LOOKING_S)
+    return process.poll() or 0
