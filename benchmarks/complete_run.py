@@ -54,7 +54,7 @@ def study(data: dict[str, Any], *, quick: bool) -> dict[str, Any]:
         "split": {"holdout": 0.2, "n_splits": 3, "random_state": 42},
         "space": space,
         "search": {"n_trials": 1 + len(recipes), "sampler": "tpe", "pruner": "none", "enqueue": recipes},
-        "selection": {"top_k": 2, "n_repeats": 1},
+        "selection": {"top_k": 1, "n_repeats": 1},
     }
 
 
