@@ -69,6 +69,7 @@ def main(handle: int, target: str, bound: bool) -> None:
             _serve(job, target, connection, inbox)
         else:
             connection.send(Finished(no_device(job.id, missing)))
+        _give_back()
         finished = time.monotonic()
 
 
@@ -85,6 +86,12 @@ def _settle(bound: bool) -> None:
     with contextlib.suppress(OSError):
         # When memory runs out the kernel shall take a worker, which is replaced, and not the parent.
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _give_back() -> None:
+    """Let the kernel have the pages that the job has freed and the C library keeps: hundreds of megabytes."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _load() -> None:
