@@ -7,7 +7,7 @@ The trials are a probe at 224 px and one at 288 px, a head alone at 224 and at 1
 versions of fdsearch do the same work: `--checkout` runs that of another working tree, with the packages installed here.
 The root is fresh, so nothing is cached. Memory is that of parent and workers together, looked at every half second:
 `peak_mb` without mapped files and shared pages, `peak_resident_mb` with them, pages of several processes counted as
-often. The last line is one JSON object: those, `seconds`, the trials' scores and the holdout's.
+often. The last line is one JSON object: those, `seconds`, `n_trials`, and the holdout's macro F1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import Any
 
 import psutil
 import yaml
-from peers.sides import BENCHMARKS, generate, open_tiles
+from memory import memory_mb
+from peers.sides import BENCHMARKS, add_data_options, generate, open_tiles, parse
 
 LOOKING_S = 0.5
 PROBE = {"phases": "probe", "resize": "stretch", "probe_c": 0.003, "class_weighting": 1.0}
@@ -87,31 +88,19 @@ def measure(raw: dict[str, Any], checkout: Path, folder: Path) -> dict[str, Any]
 
 def _memory_mb(parent: int) -> tuple[float, float]:
     """MiB of a process and all below it: without what is mapped or shared, and with it."""
-    own = resident = 0.0
     try:
         root = psutil.Process(parent)
-        processes = [root, *root.children(recursive=True)]
+        found = [memory_mb(process) for process in (root, *root.children(recursive=True))]
     except psutil.NoSuchProcess:
-        return own, resident
-    for process in processes:
-        try:
-            memory = process.memory_info()
-        except psutil.NoSuchProcess:
-            continue
-        own += (memory.rss - memory.shared) / 2**20
-        resident += memory.rss / 2**20
-    return own, resident
+        return 0.0, 0.0
+    return sum(own for own, _ in found), sum(resident for _, resident in found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    data = os.environ.get("FDSEARCH_DATA")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
+    add_data_options(parser, "generated pictures of 64 pixels, two trials")
     parser.add_argument("--checkout", type=Path, default=BENCHMARKS.parent, help="working tree; default this one")
-    parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels, two trials")
-    options = parser.parse_args()
-    if options.data is None and not options.quick:
-        parser.error("give --data, FDSEARCH_DATA, or --quick")
+    options = parse(parser)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         section = generate(folder / "set") if options.quick else open_tiles(options.data)

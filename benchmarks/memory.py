@@ -52,20 +52,20 @@ class Watch:
         parent = psutil.Process()
         children = parent.children(recursive=True)
         self.workers |= {child.pid for child in children}
-        self.totals.append(sum(_own_mb(process) for process in [parent, *children]))
+        self.totals.append(sum(memory_mb(process)[0] for process in [parent, *children]))
         print(f"{len(self.totals)}: {self.totals[-1]:.0f} MB, {len(self.workers)} workers; {text}", file=sys.stderr)
 
     def track(self, task: str, done: int, total: int) -> None:
         pass
 
 
-def _own_mb(process: psutil.Process) -> float:
-    """Memory of its own, MiB, as the workers are judged by: mapped files belong to everybody."""
+def memory_mb(process: psutil.Process) -> tuple[float, float]:
+    """A process's own memory, MiB, as the workers are judged by, and with mapped files, which belong to everybody."""
     try:
         memory = process.memory_info()
     except psutil.NoSuchProcess:
-        return 0.0
-    return float(memory.rss - memory.shared) / 2**20
+        return 0.0, 0.0
+    return (memory.rss - memory.shared) / 2**20, memory.rss / 2**20
 
 
 def measure(folder: Path, n_trials: int, n_workers: int) -> dict[str, Any]:

@@ -12,26 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 
 from peers.race import race
+from peers.sides import add_data_options, parse
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    data = os.environ.get("FDSEARCH_DATA")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
+    add_data_options(parser, "generated pictures of 64 pixels")
     parser.add_argument("--seconds", type=float, help="of each side on each split; default 600, with --quick 50")
     parser.add_argument("--short", action="store_true", help="our side ends once it holds the peer's best score")
     parser.add_argument("--splits", type=int, help="default 5, with --quick 1")
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of the trials, which are not run again")
-    parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels")
-    options = parser.parse_args()
-    if options.data is None and not options.quick:
-        parser.error("give --data, FDSEARCH_DATA, or --quick")
+    options = parse(parser)
     seconds = options.seconds or (50 if options.quick else 600)
     n_races = options.splits or (1 if options.quick else 5)
     with tempfile.TemporaryDirectory() as folder:

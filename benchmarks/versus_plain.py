@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +28,7 @@ from statistics import fmean, median
 from typing import Any
 
 from peers.race import race
-from peers.sides import BENCHMARKS, generate, open_tiles, run_ours, run_peer, study
+from peers.sides import BENCHMARKS, add_data_options, generate, open_tiles, parse, run_ours, run_peer, study
 
 SPACE: dict[str, Any] = {
     "image_size": 224,
@@ -125,8 +124,7 @@ def summary(passes: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    data = os.environ.get("FDSEARCH_DATA")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
+    add_data_options(parser, "generated pictures of 64 pixels, two configurations")
     parser.add_argument("--folds", type=int, default=2, help="each picture of the development part is in one")
     parser.add_argument("--repeat", type=int, default=1, help="passes, each with other folds and seeds")
     parser.add_argument("--only", help="one group (head, block, tail), or configurations by name, with commas between")
@@ -135,10 +133,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="our side ends once it holds the other's best score")
     parser.add_argument("--splits", type=int, default=5, help="of the free form")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of the free form's trials, not run again")
-    parser.add_argument("--quick", action="store_true", help="generated pictures of 64 pixels, two configurations")
-    options = parser.parse_args()
-    if options.data is None and not options.quick:
-        parser.error("give --data, FDSEARCH_DATA, or --quick")
+    options = parse(parser)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.free_form:

@@ -62,7 +62,7 @@ def race(
     space = yaml.safe_load((BENCHMARKS.parent / "search_spaces" / "quick.yaml").read_text())
     if data is None:
         space["image_size"] = {"type": "categorical", "choices": [64]}
-    shutil.rmtree(folder / "set", ignore_errors=True)
+        shutil.rmtree(folder / "set", ignore_errors=True)
     section = generate(folder / "set") if data is None else open_tiles(data)
     rows = []
     for number in range(n_races):

@@ -6,6 +6,7 @@ starts it, on a fresh root) and `run_peer`. A side's seconds are those of its pr
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -62,6 +63,21 @@ class Side:
 
     seconds: float
     trials: tuple[Ended, ...]
+
+
+def add_data_options(parser: argparse.ArgumentParser, quick: str) -> None:
+    """Add ``--data``, by default ``FDSEARCH_DATA``, and ``--quick`` with its help."""
+    data = os.environ.get("FDSEARCH_DATA")
+    parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="folder of magnetic_tile/")
+    parser.add_argument("--quick", action="store_true", help=quick)
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line; refuses one that names no pictures."""
+    options = parser.parse_args()
+    if options.data is None and not options.quick:
+        parser.error("give --data, FDSEARCH_DATA, or --quick")
+    return options
 
 
 def open_tiles(data: Path) -> dict[str, Any]:
