@@ -21,9 +21,9 @@ from fdsearch.files import digest_file, digest_json
 from fdsearch.layers import FEATURES, HEAD_DROPOUT, LOGITS, POOLS
 from fdsearch.training import life
 from fdsearch.training.features import Shape
-from fdsearch.training.passes import chunks, overlapping, taken
+from fdsearch.training.passes import chunks, overlapping
 from fdsearch.training.probe import Head
-from fdsearch.training.resident import on_device
+from fdsearch.training.resident import on_device, on_gpu
 from fdsearch.training.steps import Forward, TrainStep, make_forward, traced_for
 from fdsearch.training.stopping import Weights
 from fdsearch.training.views import View
@@ -229,7 +229,7 @@ class Network:
             return forward(array, rows)  # type: ignore[no-any-return]
 
         numbers = chunks(np.arange(len(pictures)), pictures.shape[1:])
-        return overlapping(call, ((chunk, *taken(pictures, chunk)) for chunk in numbers))
+        return overlapping(call, ((chunk, *on_device(pictures, chunk, stays=on_gpu())) for chunk in numbers))
 
     def _forward(self, ends: tuple[str, ...], n_pictures: int) -> Forward:
         """From pictures to the activations of cuts, by their names."""

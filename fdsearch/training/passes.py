@@ -6,12 +6,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch.training.resident import on_device, on_gpu
+from fdsearch.training.resident import on_gpu
 
 CHUNK_BYTES = {"cpu": 1 << 22, "gpu": 1 << 24}
 MAX_CHUNK = 256
@@ -29,11 +29,6 @@ def chunks(rows: NDArray[np.int64], shape: Sequence[int]) -> list[NDArray[np.int
     most = CHUNK_BYTES["gpu" if on_gpu() else "cpu"]
     size = int(np.clip(most // (4 * int(np.prod(shape))), 1, MAX_CHUNK))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def taken(pictures: NDArray[Any], rows: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
-    """Rows for one call, as `resident.on_device` gives them; processors read them from the map, and keep no copy."""
-    return on_device(pictures, rows) if on_gpu() else (pictures[rows], np.arange(len(rows)))
 
 
 def overlapping(call: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:

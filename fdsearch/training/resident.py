@@ -51,9 +51,9 @@ def _dtype_of(array: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(dtype_there(str(array.dtype)))
 
 
-def on_device(array: NDArray[Any], rows: Ints) -> tuple[Any, Ints]:
-    """An array on the device and where `rows` are in it: the whole array if it fits, else those rows alone."""
-    key = _key(array)
+def on_device(array: NDArray[Any], rows: Ints, *, stays: bool = True) -> tuple[Any, Ints]:
+    """An array on the device and where `rows` are in it: the whole array if it fits and shall stay, else those rows."""
+    key = _key(array) if stays else None
     if key is None or not fits(array):
         return np.asarray(array[rows], _dtype_of(array)), np.arange(len(rows))
     if key not in _kept:
