@@ -60,7 +60,7 @@ def make_forward(model: keras.Model, *, constant: bool = False) -> Forward:
     """A function from rows of an array to the model's output or outputs, in inference mode.
 
     With `constant` it has the weights that the model has now, whatever becomes of them. TensorFlow then folds what
-    follows a convolution into it: 1.4 times as fast for EfficientNet-Lite0 on a CPU, after a second of preparation.
+    follows a convolution into it: 1.3 times as fast for EfficientNet-Lite0 on a CPU, after a second of preparation.
     """
     import tensorflow as tf
 
