@@ -60,7 +60,8 @@ class GroupSpec(Frozen):
     """Where the groups (pictures of one part) come from; exactly one source.
 
     `column`, `csv` + `column`, `filename` (a pattern with one capture), `folder` (path level from the left, 1 is the
-    first), `time` (column of timestamps) + `gap`, or `auto`. All absent: each picture is its own group.
+    first), `time` (column of timestamps) + `gap`, or `auto`, which may name a `time` column as one of its clues. All
+    absent: each picture is its own group.
     """
 
     column: str | None = None
@@ -82,12 +83,14 @@ class GroupSpec(Frozen):
 
     @model_validator(mode="after")
     def _one_source(self) -> GroupSpec:
-        sources = [self.csv or self.column, self.filename, self.folder, self.time, self.auto or None]
+        sources = [self.csv or self.column, self.filename, self.folder, self.auto or self.time or None]
         if sum(source is not None for source in sources) > 1:
             raise ValueError("one source of groups, not several")
         if self.csv is not None and self.column is None:
             raise ValueError("`column` beside `csv`")
-        if (self.time is None) != (self.gap is None):
+        if self.auto and self.gap is not None:
+            raise ValueError("no `gap` beside `auto`, which measures what a gap means")
+        if not self.auto and (self.time is None) != (self.gap is None):
             raise ValueError("`time` and `gap` together")
         if self.filename is not None and re.compile(self.filename).groups != 1:
             raise ValueError("a pattern with exactly one capture, as in 'lot(\\d+)_'")
@@ -126,13 +129,17 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitSpec(Frozen):
-    """How parts are dealt into holdout and folds (or one validation part: `validation`, a share of all pictures)."""
+    """How parts are dealt into holdout and folds (or one validation part: `validation`, a share of all pictures).
+
+    `leave_out` names a metadata column: the candidate is also trained without each of its values and tested on it.
+    """
 
     holdout: Share | HoldoutRule = 0.2
     n_splits: Annotated[int, Field(ge=2, le=100)] = 5
     validation: Share | None = None
     random_state: Annotated[int, Field(ge=0, lt=2**32)] = 42
     partition: Name | None = None
+    leave_out: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -179,12 +186,36 @@ class SelectionSpec(Frozen):
     rule: Literal["best"] = "best"
 
 
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Costs(Frozen):
+    """What each decision about a part of one class costs, in any one unit."""
+
+    pass_: Annotated[Cost, Field(alias="pass")]
+    review: Cost
+    reject: Cost
+
+
 class DecisionSpec(Frozen):
-    """The promise about escapes: at most `max_escape_rate` of the defective parts pass, at `confidence`."""
+    """The promise about escapes: at most `max_escape_rate` of the defective parts pass, at `confidence`.
+
+    `costs` decide instead of a promise. `line_shares` are the shares of the classes on the line, for rates there.
+    """
 
     max_escape_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     unit: Literal["group", "picture"] = "group"
+    line_shares: dict[Label, Annotated[float, Field(ge=0, le=1)]] | None = None
+    costs: dict[Label, Costs] | None = None
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> DecisionSpec:
+        if self.costs is not None and self.max_escape_rate is not None:
+            raise ValueError("either `max_escape_rate` or `costs`")
+        if self.line_shares is not None and abs(sum(self.line_shares.values()) - 1) > 1e-3:
+            raise ValueError("`line_shares` that add up to 1")
+        return self
 
 
 class Gates(Frozen):
@@ -213,6 +244,7 @@ class StudySpec(Frozen):
     selection: SelectionSpec = SelectionSpec()
     decision: DecisionSpec = DecisionSpec()
     registry: RegistrySpec = RegistrySpec()
+    audit: bool = True
     notify: Annotated[tuple[str, ...], BeforeValidator(words)] | None = None
 
     @property
@@ -226,14 +258,14 @@ class StudySpec(Frozen):
 
     def to_json(self) -> dict[str, Any]:
         """The resolved study, with absolute paths and the whole space, as `study_reader.parse_study` reads it."""
-        raw = self.model_dump(mode="json", exclude={"space"}, exclude_none=True, exclude_unset=True)
+        raw = self.model_dump(mode="json", by_alias=True, exclude={"space"}, exclude_none=True, exclude_unset=True)
         return {**raw, "space": self.space.to_json()}
 
     def rules(self) -> dict[str, Any]:
         """The part of the definition that a study file states; what changes it asks another question.
 
-        Budgets, `n_trials`, selection, decision, registry and `notify` are left out: they do not change what a score
-        means.
+        Budgets, `n_trials`, selection, decision, registry, `audit`, `leave_out` and `notify` are left out: they do not
+        change what a score means.
         """
         data = self.data.model_dump(
             mode="json", include={"label", "filename", "metadata", "rename", "pass_classes", "group"}
@@ -242,7 +274,7 @@ class StudySpec(Frozen):
             data["group"]["csv"] = Path(data["group"]["csv"]).name
         return {
             "data": data,
-            "split": self.split.model_dump(mode="json", exclude={"partition"}),
+            "split": self.split.model_dump(mode="json", exclude={"partition", "leave_out"}),
             "space": self.space.to_json(),
             "objective": self.objective,
             "search": {

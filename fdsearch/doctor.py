@@ -21,7 +21,16 @@ from typing import Any
 from fdsearch.execution.gpus import visible_gpus
 
 PACKAGES = {
-    "train": ("optuna", "keras", "tensorflow", "scikit-learn", "pandas", "matplotlib", "optuna-dashboard"),
+    "train": (
+        "optuna",
+        "keras",
+        "tensorflow",
+        "scikit-learn",
+        "pandas",
+        "matplotlib",
+        "optuna-dashboard",
+        "opencv-python-headless",
+    ),
     "export": ("onnx", "ai-edge-litert"),
     "serve": ("onnxruntime", "fastapi"),
     "postgres": ("psycopg",),

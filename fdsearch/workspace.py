@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "cache" / "prefix"
 
     @property
+    def groups(self) -> Path:
+        """Proposed groups: not below the cache, since clearing caches must not change a study."""
+        return self.root / "groups"
+
+    @property
     def latencies(self) -> Path:
         return self.root / "cache" / "latency"
 

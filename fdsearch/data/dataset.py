@@ -47,6 +47,10 @@ class Dataset:
         SHA-256 over the files' bytes and the decoder's version; over labels; over groups.
     notes : tuple of str
         What a person should know: conversions, inferred groups, classes with few groups.
+    group_confidence : ndarray of float64, shape (n,), or None
+        Of each picture's group, 0 to 1; None where every group is as certain as its source, 1.
+    groups_inferred : bool
+        Whether groups were told from the pictures: a score's interval does not contain that uncertainty.
     """
 
     filenames: tuple[str, ...]
@@ -63,6 +67,8 @@ class Dataset:
     label_digest: str
     group_digest: str
     notes: tuple[str, ...] = ()
+    group_confidence: NDArray[np.float64] | None = None
+    groups_inferred: bool = False
 
     def __len__(self) -> int:
         return len(self.filenames)

@@ -1,16 +1,23 @@
 """Where a study says the parts are told: one function per source, from rows of a manifest to names of groups.
 
-`data.groups` numbers them and joins what identical pictures connect.
+`data.groups` numbers them and joins what identical pictures connect. Times are a source, or with ``group: auto`` one of
+several clues (`moments`).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fdsearch.config import DataSpec
+from fdsearch.data.corrections import names_in_cells, plain_cell
+from fdsearch.data.guess import time_column
 from fdsearch.data.manifest import Manifest, ManifestRow
 from fdsearch.data.tables import read_table
 from fdsearch.errors import Fault, did_you_mean
@@ -38,7 +45,28 @@ def declared_groups(data: DataSpec, manifest: Manifest) -> Named:
         return _from_folder(spec.folder, manifest)
     if spec.time is not None and spec.gap is not None:
         return _from_time(spec.time, spec.gap, manifest)
+    if spec.time is not None and spec.time not in manifest.columns:  # beside `auto`
+        return _no_column(spec.time, manifest)
     return [""] * len(manifest.rows), []
+
+
+def moments(data: DataSpec, manifest: Manifest) -> NDArray[np.float64] | None:
+    """When each row's picture was taken, as a clue for finding parts.
+
+    The column is `data.group.time`, else one whose every cell is a time. A file's own time is never asked: copying
+    changes it.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), or None
+        Seconds since 1970, NaN where a cell holds no time; None without such a column.
+    """
+    cells = {name: [row.cells[name] for row in manifest.rows] for name in manifest.columns}
+    column = data.group.time or time_column(cells)
+    if column is None or column not in cells:
+        return None
+    times = [_moment(cell) for cell in cells[column]]
+    return np.array([np.nan if moment is None else moment for moment in times], np.float64)
 
 
 def _row_by_row(manifest: Manifest, name: Callable[[ManifestRow], str], got: str, expected: str, fix: str) -> Named:
@@ -70,8 +98,9 @@ def _from_csv(path: Path, column: str, filename: str, manifest: Manifest) -> Nam
     if faults:
         return [""] * len(manifest.rows), faults
     groups: dict[str, str] = {}
+    known = names_in_cells([row.filename for row in manifest.rows])
     for row in table.rows:
-        name, group = row.cells[key], row.cells[column]
+        name, group = known.get(row.cells[key], row.cells[key]), plain_cell(row.cells[column])
         if groups.setdefault(name, group) != group:
             got = f"{name} in {group} and in {groups[name]}"
             faults.append(Fault(table.where(row.number), got, "one group per picture", "remove one of the rows"))
@@ -131,9 +160,10 @@ def _moment(text: str) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return float(text)
+            seconds = float(text)
         except ValueError:
             return None
+        return seconds if math.isfinite(seconds) else None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""Which pictures show the same part: from a declared source, and from pictures that are the same.
+"""Which pictures show the same part: from a declared source, or as `data.parts` tells them, and from copies.
 
 A group never crosses a split, so a group too large costs statistics and a group too small costs the truth of every
 score: in doubt these rules join. `data.survey` calls them with the manifest and what examining the pictures has shown.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fdsearch.config import DataSpec
 from fdsearch.data.group_sources import declared_groups
 from fdsearch.data.manifest import Manifest
+from fdsearch.data.parts.finding import Parts
 from fdsearch.errors import Fault
 
 Ints = NDArray[np.int64]
@@ -33,15 +34,23 @@ class Groups:
     faults : list of Fault
         Rows for which the source names no group.
     notes : tuple of str
+    confidence : ndarray of float64, shape (n,)
+        Of each row's group, 0 to 1: 1 from a declared source and from the corrections, else as `data.parts` gives it.
+    inferred : bool
+        Whether groups were told from the pictures.
     """
 
     ids: Ints
     names: tuple[str, ...]
     faults: list[Fault] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    confidence: NDArray[np.float64] = field(default_factory=lambda: np.ones(0))
+    inferred: bool = False
 
 
-def assign_groups(data: DataSpec, manifest: Manifest, pixels: Sequence[str | None]) -> Groups:
+def assign_groups(
+    data: DataSpec, manifest: Manifest, pixels: Sequence[str | None], parts: Parts | None = None
+) -> Groups:
     """Give every row its group.
 
     Parameters
@@ -52,19 +61,28 @@ def assign_groups(data: DataSpec, manifest: Manifest, pixels: Sequence[str | Non
     pixels : sequence of str or None, length n
         Digest of each row's decoded pixels; None where there is no readable picture. Rows with the same pixels join
         their groups, whatever the source says: a copy on the other side of a split is a leak.
+    parts : Parts, optional
+        The source with ``group: auto``, by row; otherwise not asked.
 
     Returns
     -------
     Groups
     """
     declared, faults = declared_groups(data, manifest)
-    names = [row.group or name or row.filename for row, name in zip(manifest.rows, declared, strict=True)]
+    proposed = _proposed(manifest, parts) if data.group.auto and parts is not None else None
+    own = proposed or [row.filename for row in manifest.rows]
+    names = [row.group or name or alone for row, name, alone in zip(manifest.rows, declared, own, strict=True)]
     leaders = _join(names, pixels)
     joined = [leaders[name] for name in names]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(joined))}
     ids = np.array([numbers[name] for name in joined], np.int64)
-    notes = _notes(data, leaders, declared=any(declared))
-    return Groups(ids, tuple(numbers), faults, notes)
+    notes = _notes(data, leaders, declared=any(declared), inferred=proposed is not None)
+    confidence = np.ones(len(names))
+    if proposed is not None and parts is not None:
+        uncorrected = np.array([not row.group for row in manifest.rows], bool)
+        confidence = np.where(uncorrected, parts.confidence, 1.0)
+        notes = (_inferred_note(ids, confidence), *parts.notes, *notes)
+    return Groups(ids, tuple(numbers), faults, notes, confidence, proposed is not None)
 
 
 def identical(pixels: Sequence[str | None]) -> list[list[int]]:
@@ -80,6 +98,24 @@ def identical(pixels: Sequence[str | None]) -> list[list[int]]:
         if digest is not None:
             rows.setdefault(digest, []).append(row)
     return [members for members in rows.values() if len(members) > 1]
+
+
+def _proposed(manifest: Manifest, parts: Parts) -> list[str]:
+    """Each row's part, named like its first file that the corrections put nowhere else."""
+    names: dict[int, str] = {}
+    for row, part in zip(manifest.rows, parts.ids.tolist(), strict=True):
+        if not row.group:
+            names.setdefault(part, row.filename)
+    return [names.get(part, row.filename) for row, part in zip(manifest.rows, parts.ids.tolist(), strict=True)]
+
+
+def _inferred_note(ids: Ints, confidence: NDArray[np.float64]) -> str:
+    sizes = np.bincount(ids) if len(ids) else np.zeros(0, np.int64)
+    least = float(confidence.min()) if len(ids) else 1.0
+    return (
+        f"groups were inferred from pictures, names, order and time: {len(ids)} pictures in {len(sizes)} groups, "
+        f"{int((sizes > 1).sum())} of them with several pictures; least confidence {least:.2f}"
+    )
 
 
 def _join(names: Sequence[str], pixels: Sequence[str | None]) -> dict[str, str]:
@@ -99,10 +135,10 @@ def _join(names: Sequence[str], pixels: Sequence[str | None]) -> dict[str, str]:
     return {name: find(name) for name in order}
 
 
-def _notes(data: DataSpec, leaders: dict[str, str], *, declared: bool) -> tuple[str, ...]:
+def _notes(data: DataSpec, leaders: dict[str, str], *, declared: bool, inferred: bool) -> tuple[str, ...]:
     notes = (
-        ["`group: auto` joins copies of a picture; other shots of the same part it cannot tell"]
-        if data.group.auto
+        ["groups are inferred when the problems are mended: until then only copies of a picture are joined"]
+        if data.group.auto and not inferred
         else []
     )
     joined: dict[str, list[str]] = {}

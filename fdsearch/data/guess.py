@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from fdsearch.imaging import SUFFIXES
@@ -86,6 +87,19 @@ def metadata_columns(columns: Columns) -> list[str]:
     return [name for name, cells in columns.items() if 2 <= len(set(cells)) <= min(20, len(cells) // 2)]
 
 
+def time_column(columns: Columns) -> str | None:
+    """The first column whose cells are all a day with a time of day, as ISO 8601 writes them.
+
+    A day alone says nothing of the order in which parts were photographed.
+
+    Examples
+    --------
+    >>> time_column({"number": ["20260901"], "day": ["2026-09-01"], "shot": ["2026-09-01T12:00:00"]})
+    'shot'
+    """
+    return next((name for name, cells in columns.items() if cells and all(map(_is_moment, cells))), None)
+
+
 def pass_classes(classes: Sequence[str]) -> list[str]:
     """Classes that are called as good parts are.
 
@@ -100,6 +114,14 @@ def pass_classes(classes: Sequence[str]) -> list[str]:
         if len(words) == 1 and words[0] in _PASS_WORDS:
             found.append(name)
     return found
+
+
+def _is_moment(cell: str) -> bool:
+    try:
+        datetime.fromisoformat(cell)
+    except ValueError:
+        return False
+    return ":" in cell
 
 
 def _named(columns: Sequence[str], words: Sequence[str]) -> str | None:

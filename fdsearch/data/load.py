@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from fdsearch.config import DataSpec
@@ -14,7 +16,9 @@ from fdsearch.imaging import DECODER_VERSION
 from fdsearch.progress import Progress, Silent
 
 
-def load_dataset(data: DataSpec, store: PixelStore, progress: Progress | None = None) -> Dataset:
+def load_dataset(
+    data: DataSpec, store: PixelStore, progress: Progress | None = None, proposals: Path | None = None
+) -> Dataset:
     """Read a manifest, check all its pictures and tell its groups.
 
     Pictures whose bytes are known to the store are not opened: a second call costs one ``stat`` per file. A changed
@@ -25,6 +29,8 @@ def load_dataset(data: DataSpec, store: PixelStore, progress: Progress | None = 
     data : DataSpec
     store : PixelStore
     progress : Progress, optional
+    proposals : Path, optional
+        Folder where groups that were told from the pictures (``group: auto``) are kept and found again.
 
     Returns
     -------
@@ -36,9 +42,9 @@ def load_dataset(data: DataSpec, store: PixelStore, progress: Progress | None = 
     DataError
         Listing every fault: of the table, of each file and picture, of groups, and classes with fewer than 3 groups.
     ResourceError, StorageError
-        If the store's disk is full, or its folder cannot be written.
+        If the disk is full, a folder cannot be written, or groups are to be told without OpenCV.
     """
-    found = survey(data, store, progress or Silent())
+    found = survey(data, store, progress or Silent(), proposals)
     if found.faults:
         count = len(found.faults)
         raise DataError(f"the data has {count} fault{'s' if count > 1 else ''}", found.faults)
@@ -66,4 +72,6 @@ def _dataset(data: DataSpec, found: Survey, store: PixelStore) -> Dataset:
         label_digest=digest_json([list(found.classes), labels]),
         group_digest=digest_json(found.groups.ids.tolist()),
         notes=found.notes,
+        group_confidence=found.groups.confidence,
+        groups_inferred=found.groups.inferred,
     )

@@ -9,13 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from fdsearch.config import DataSpec, GroupSpec
-from fdsearch.data.groups import Groups, assign_groups, identical
+from fdsearch.data.groups import Groups, assign_groups
 from fdsearch.data.images import Picture, PixelStore
 from fdsearch.data.manifest import Manifest, read_manifest
+from fdsearch.data.parts.finding import Parts
+from fdsearch.data.parts.rows import parts_of_rows
 from fdsearch.errors import Fault, did_you_mean
 from fdsearch.imaging import PictureError, extension_note
 from fdsearch.progress import Progress
@@ -39,6 +42,8 @@ class Survey:
     faults : tuple of Fault
         Of the manifest, of pictures, of groups and of classes, in this order.
     notes : tuple of str
+    parts : Parts or None
+        What was told from the pictures; None where `data.group` is another source, or the data has faults already.
     """
 
     manifest: Manifest
@@ -47,21 +52,29 @@ class Survey:
     classes: tuple[str, ...]
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+    parts: Parts | None = None
 
 
-def survey(data: DataSpec, store: PixelStore, progress: Progress) -> Survey:
-    """Read the manifest, examine every picture and tell the groups; raises only if the store cannot be written."""
+def survey(data: DataSpec, store: PixelStore, progress: Progress, proposals: Path | None = None) -> Survey:
+    """Read the manifest, examine every picture and tell the groups.
+
+    Raises only if the store, or the folder of proposed groups, cannot be written, or if OpenCV is missing for
+    ``group: auto``. Data with faults is refused anyway, and its pictures are not compared first.
+    """
     manifest = read_manifest(data)
     pictures, picture_faults = _examine(manifest, store, progress)
     pixels = [picture.facts.pixels if picture else None for picture in pictures]
-    groups = assign_groups(data, manifest, pixels)
+    parts = None
+    if data.group.auto and not manifest.faults and not picture_faults:
+        parts = parts_of_rows(data, manifest, pictures, proposals, progress)
+    groups = assign_groups(data, manifest, pixels, parts)
     classes = tuple(sorted({row.label for row in manifest.rows}, key=natural_key))
     faults = [*manifest.faults, *picture_faults, *groups.faults]
     faults += _class_faults(data, manifest, classes)
     if manifest.rows and not groups.faults:
         faults += _group_count_faults(data, manifest, groups, classes)
-    notes = (*manifest.notes, *_picture_notes(manifest, pictures), *groups.notes, *_label_notes(manifest, pixels))
-    return Survey(manifest, pictures, groups, classes, tuple(faults), notes)
+    notes = (*manifest.notes, *_picture_notes(manifest, pictures), *groups.notes)
+    return Survey(manifest, pictures, groups, classes, tuple(faults), notes, parts)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -114,6 +127,10 @@ def _group_count_faults(data: DataSpec, manifest: Manifest, groups: Groups, clas
     counts = {name: len(np.unique(groups.ids[labels == name])) for name in classes}
     unit = "pictures" if data.group == GroupSpec() else "groups"
     fix = "merge it with another class (`data.rename`), drop it (`data.corrections`), or collect more parts"
+    if groups.inferred:
+        fix += (
+            "; groups were inferred: look at those that `fdsearch data audit` lists, and correct them in its worklist"
+        )
     return [
         Fault(f"{manifest.source}: class {name}", f"{count} {unit}", f"at least {MIN_GROUPS}", fix)
         for name, count in counts.items()
@@ -133,14 +150,3 @@ def _picture_notes(manifest: Manifest, pictures: Iterable[Picture | None]) -> li
             counts[note] += 1
             first.setdefault(note, row.filename)
     return [f"{count} of {len(manifest.rows)} pictures: {note} (first {first[note]})" for note, count in counts.items()]
-
-
-def _label_notes(manifest: Manifest, pixels: Sequence[str | None]) -> list[str]:
-    """Identical pictures with different labels: not refused, since the files are two, but one label must be wrong."""
-    notes = []
-    for rows in identical(pixels):
-        labels = sorted({manifest.rows[row].label for row in rows}, key=natural_key)
-        if len(labels) > 1:
-            names = ", ".join(manifest.rows[row].filename for row in rows)
-            notes.append(f"identical pictures with the labels {' and '.join(labels)}: {names}")
-    return notes

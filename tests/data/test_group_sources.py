@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fdsearch.data.group_sources import declared_groups
+from fdsearch.data.group_sources import declared_groups, moments
 from fdsearch.data.manifest import read_manifest
 
 ROWS = [
@@ -33,6 +34,7 @@ def ask(folder: Any, group: Any, **changes: Any) -> Any:
     [
         (None, ["", "", ""]),
         ("auto", ["", "", ""]),
+        ({"auto": True, "time": "taken_at"}, ["", "", ""]),
         ("part", ["p1", "p2", "p1"]),
         ({"filename": r"lot(\d+)"}, ["1", "1", "2"]),
         ({"folder": 1}, ["lot1_a", "lot1_b", "lot2"]),
@@ -50,6 +52,7 @@ def test_sources(parts: Any, group: Any, names: list[str]) -> None:
         ({"time": "taken_at", "gap": "60s"}, [4], "x in taken_at"),
         ("prat", [1], "the columns part, taken_at"),
         ({"time": "taken", "gap": "60s"}, [1], "the columns part, taken_at"),
+        ({"auto": True, "time": "taken"}, [1], "the columns part, taken_at"),
     ],
 )
 def test_rows_without_a_group_are_faults(parts: Any, group: Any, rows: list[int], got: str) -> None:
@@ -107,3 +110,28 @@ def test_faults_of_a_table_of_groups(parts: Any, text: str, where: str, got: str
     table.write_text(text)
     _, faults = ask(parts, {"csv": str(table), "column": "group"})
     assert faults[0].where.endswith(where) and got in faults[0].got
+
+
+def when(folder: Any, group: Any) -> Any:
+    spec = folder.spec(group=group)
+    return moments(spec, read_manifest(spec))
+
+
+def test_times_as_a_clue(parts: Any) -> None:
+    found = when(parts, {"auto": True, "time": "taken_at"})
+    assert found[1] - found[0] == 50 and np.isnan(found[2])
+    assert when(parts, "auto") is None  # one cell is no time
+    assert when(parts, {"auto": True, "time": "taken"}) is None
+
+
+def test_what_is_no_moment_is_not_known(folder: Any) -> None:
+    rows = [(f"{n}.png", f"{time},Free") for n, time in enumerate(["5", "inf", "nan"])]
+    folder.write(rows, header="filename,at,label")
+    found = when(folder, {"auto": True, "time": "at"})
+    assert found[0] == 5 and np.isnan(found[1:]).all()
+
+
+def test_a_column_of_times_is_found_without_being_named(folder: Any) -> None:
+    rows = [(f"{n}.png", f"2026-09-0{n + 1},2026-09-01 10:00:0{n},Free") for n in range(3)]
+    folder.write(rows, header="filename,day,shot,label")
+    assert np.diff(when(folder, "auto")).tolist() == [1, 1]

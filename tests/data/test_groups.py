@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fdsearch.config import DataSpec
 from fdsearch.data.groups import Groups, assign_groups, identical
 from fdsearch.data.manifest import Manifest, ManifestRow
+from fdsearch.data.parts.finding import Parts
 
 SPEC = DataSpec.model_validate({"manifest": "labels.csv", "label": "label", "group": "part"})
 
@@ -58,7 +59,47 @@ def test_without_a_source_each_picture_is_alone_apart_from_copies() -> None:
 
 def test_auto_says_what_it_cannot_do() -> None:
     auto = SPEC.model_copy(update={"group": type(SPEC.group)(auto=True)})
-    assert "cannot tell" in assign(["a"], ["x"], auto).notes[0]
+    assert "only copies" in assign(["a"], ["x"], auto).notes[0]
+
+
+AUTO = SPEC.model_copy(update={"group": type(SPEC.group)(auto=True)})
+
+
+def parts(ids: list[int]) -> Parts:
+    nothing = np.zeros((0, 2), np.int64)
+    return Parts(
+        np.array(ids, np.int64), np.linspace(0.5, 0.9, len(ids)), nothing, np.zeros(0), 9.0, ("of the search",)
+    )
+
+
+def rows_of(corrections: list[str]) -> Manifest:
+    rows = tuple(
+        ManifestRow(f"row {number}", f"{number}.png", "x", Path("x"), {}, group)
+        for number, group in enumerate(corrections)
+    )
+    return Manifest(Path("labels.csv"), rows, (), [])
+
+
+def test_auto_takes_the_parts_that_were_found() -> None:
+    found = assign_groups(AUTO, rows_of([""] * 4), ["a", "b", "c", "d"], parts([0, 1, 0, 2]))
+    assert found.ids.tolist() == [0, 1, 0, 2] and found.names == ("0.png", "1.png", "3.png")
+    assert found.inferred and found.confidence.tolist() == np.linspace(0.5, 0.9, 4).tolist()
+    assert found.notes[0].startswith("groups were inferred") and "4 pictures in 3 groups, 1 of them" in found.notes[0]
+    assert found.notes[1:] == ("of the search",)
+
+
+def test_corrections_go_before_the_parts_that_were_found() -> None:
+    found = assign_groups(AUTO, rows_of(["x", "", "", "", "3.png"]), list("abcde"), parts([0, 0, 0, 1, 2]))
+    assert found.names == ("x", "1.png", "3.png") and found.ids.tolist() == [0, 1, 1, 2, 2]
+    assert found.confidence[[0, 4]].tolist() == [1, 1] and found.confidence[1] == 0.6
+
+
+def test_parts_do_not_matter_to_another_source() -> None:
+    rows = rows_of(["", "", ""])
+    none = SPEC.model_copy(update={"group": type(SPEC.group)()})
+    found = assign_groups(none, rows, ["a", "b", "c"], parts([0, 0, 0]))
+    assert found.names == ("0.png", "1.png", "2.png")
+    assert not found.inferred and found.confidence.tolist() == [1, 1, 1]
 
 
 ROWS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3", "4", "5", None])), max_size=20)

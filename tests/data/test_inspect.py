@@ -126,7 +126,9 @@ def test_the_shipped_study_reads_the_challenge(challenge: Path, tmp_path: Path) 
     assert dataset.counts == dict.fromkeys(FRENCH, 12)
     partition = assign(dataset, spec.split, tmp_path / "partition.csv")
     sealed = dataset.labels[partition.holdout.rows]
-    assert np.bincount(sealed).min() >= 2
+    assert np.bincount(sealed, minlength=len(FRENCH)).min() >= 1
+    development = dataset.groups[partition.development.rows]
+    assert not set(development) & set(dataset.groups[partition.holdout.rows])
     assert len(partition.folds) == spec.split.n_splits
 
 

@@ -152,3 +152,20 @@ def test_pistons_hold_copies(shared_data: Path, tmp_path: Path) -> None:
     assert dataset.counts == {"0": 88, "1": 98, "2": 99}
     assert len(dataset.group_names) == 272  # 13 pictures are there twice
     assert any("defect_1/defect_45.jpeg + defect_1/defect_46.jpeg" in note for note in dataset.notes)
+
+
+def test_groups_told_from_pictures_are_proposed_once(good: Any, tmp_path: Path) -> None:
+    (good.root / "Free0.png").write_bytes((good.root / "Free5.png").read_bytes())
+    first = load_dataset(good.spec(group="auto"), good.store, proposals=tmp_path / "groups")
+    assert first.groups_inferred and first.group_names == tuple(n for n in first.filenames if n != "Free5.png")
+    assert first.group_confidence is not None and first.group_confidence.shape == (12,)
+    assert first.notes[0].startswith("groups were inferred")
+    (proposal,) = (tmp_path / "groups").iterdir()
+    proposal.write_text(proposal.read_text().replace("stands out", "STANDS OUT"))
+    again = load_dataset(good.spec(group="auto"), good.store, proposals=tmp_path / "groups")
+    assert again.identity == first.identity and "STANDS OUT" in " ".join(again.notes)
+
+
+def test_declared_groups_are_certain(good: Any) -> None:
+    dataset = good.load(group={"filename": r"(?:Crack|Free)(\d)"})
+    assert not dataset.groups_inferred and dataset.group_confidence.tolist() == [1] * 12

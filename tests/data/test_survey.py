@@ -53,9 +53,25 @@ def test_a_lost_picture_does_not_make_its_class_too_small(folder: Any) -> None:
     assert "data.corrections" in fault.fix
 
 
-def test_identical_pictures_with_two_labels_are_noted(good: Any) -> None:
+def test_identical_pictures_with_two_labels_are_one_part_and_their_labels_are_not_compared(good: Any) -> None:
+    """Whoever knows which labels are sealed compares them: the audit."""
     (good.root / "Free0.png").write_bytes((good.root / "Crack0.png").read_bytes())
     found = look(good)
-    assert found.faults == ()
-    assert any("the labels Crack and Free: Crack0.png, Free0.png" in note for note in found.notes)
-    assert found.groups.ids[0] == found.groups.ids[6]
+    assert found.faults == () and found.groups.ids[0] == found.groups.ids[6]
+    assert found.notes == ("pictures joined because they hold the same pixels: Crack0.png + Free0.png",)
+
+
+def test_pictures_are_compared_only_where_groups_are_to_be_told_and_the_data_can_be_used(good: Any) -> None:
+    assert look(good).parts is None
+    found = look(good, group="auto")
+    assert found.parts.ids.tolist() == found.groups.ids.tolist() and found.groups.inferred
+    (good.root / "Free0.png").write_bytes(b"")
+    broken = look(good, group="auto")
+    assert broken.parts is None and not broken.groups.inferred and len(broken.faults) == 1
+
+
+def test_a_class_with_too_few_inferred_groups_says_where_to_look(good: Any) -> None:
+    for number in range(1, 6):
+        (good.root / f"Free{number}.png").write_bytes((good.root / "Free0.png").read_bytes())
+    (fault,) = look(good, group="auto").faults
+    assert fault.got == "1 groups" and "data audit" in fault.fix
