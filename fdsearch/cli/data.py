@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fdsearch import pipeline
-from fdsearch.cli import show
+from fdsearch.cli import show, show_audit
 from fdsearch.cli.command import Call, Document, command
 
 group = typer.Typer(name="data", help="Check, fetch and generate pictures.")
@@ -56,7 +56,7 @@ def synthesize(
     return draw(out.absolute(), profile, seed, size, call.progress)
 
 
-command(group, "audit", example="fdsearch data audit labels.csv", show=show.audit)(audit)
+command(group, "audit", example="fdsearch data audit labels.csv", show=show_audit.audit)(audit)
 command(group, "fetch", example="fdsearch data fetch pistons --from downloads/pistons", show=show.facts)(fetch)
 command(group, "synthesize", example="fdsearch data synthesize pictures --profile demo --seed 7", show=show.facts)(
     synthesize

@@ -1,4 +1,4 @@
-"""Commands that look and train nothing: the plan of a run, samples of a space, the audit of a data set."""
+"""Commands that look and train nothing: the plan of a run, samples of a space."""
 
 from __future__ import annotations
 
@@ -6,24 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.config import DataSpec, StudySpec
-from fdsearch.data.audit import audit as audit_data
-from fdsearch.data.images import PixelStore
-from fdsearch.files import csv_bytes, csv_cell, write_atomic
+from fdsearch.config import StudySpec
 from fdsearch.pipeline.database import has_study, location
 from fdsearch.pipeline.first_points import first_points
 from fdsearch.pipeline.question import Question, baseline_point, open_question, resolve_space
 from fdsearch.pipeline.search_stage import new_data_notes
-from fdsearch.pipeline.studies import resolve_study
 from fdsearch.progress import Progress, Silent
 from fdsearch.search.storage import open_storage
 from fdsearch.trial import TrialConfig
-from fdsearch.workspace import Workspace
 
 if TYPE_CHECKING:
     import optuna
-
-    from fdsearch.data.inspect import Inspection
 
 
 def plan(spec: StudySpec, root: Path, plugins: Sequence[Path] = (), progress: Progress | None = None) -> dict[str, Any]:
@@ -78,43 +71,3 @@ def space_samples(spec: StudySpec, n: int) -> dict[str, Any]:
         params = space.sample(study.ask())
         configs.append({"params": params, "config": TrialConfig.from_params(params).to_json()})
     return {"study": spec.name, "configs": configs}
-
-
-def audit(target: str, root: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Audit the data of a study, or of a bare manifest or folder.
-
-    Returns
-    -------
-    dict
-        ``n, classes, problems, duplicate_groups, shortcuts, label_suspects, groups_csv``.
-    """
-    path = Path(target)
-    if path.is_dir() or path.suffix == ".csv":
-        from fdsearch.data.inspect import inspect_folder
-
-        found = inspect_folder(path)
-        data, name = _data_spec(found), found.name
-    else:
-        spec = resolve_study(target, root)
-        data, name = spec.data, spec.name
-    workspace = Workspace(root.resolve())
-    report = audit_data(data, PixelStore(workspace.pixels), progress or Silent())
-    rows = [(csv_cell(row["filename"]), csv_cell(row["group"]), str(row["confidence"])) for row in report.pop("groups")]
-    file = workspace.audit(name) / "groups.csv"
-    write_atomic(file, csv_bytes(["filename", "group", "confidence"], rows))
-    return {**report, "groups_csv": str(file)}
-
-
-def _data_spec(found: Inspection) -> DataSpec:
-    """The data section that `init` would write for a folder."""
-    return DataSpec.model_validate(
-        {
-            "manifest": found.manifest,
-            "images": found.images,
-            "filename": found.filename,
-            "label": found.label,
-            "group": found.group,
-            "metadata": found.metadata,
-            "pass_classes": found.pass_classes,
-        }
-    )

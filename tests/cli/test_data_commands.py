@@ -30,9 +30,13 @@ def test_from_generated_pictures_to_an_audited_study(tmp_path: Path, capsys: pyt
     again = call(capsys, "init", pictures, "--out", study, "--root", root, code=6)
     assert again["error"]["faults"][0]["where"] == str(study)
 
+    small = "space: {image_size: 64, phases: probe}"
+    study.write_text("\n".join(small if line.startswith("space:") else line for line in study.read_text().splitlines()))
     audited = call(capsys, "data", "audit", study, "--root", root)
     assert (audited["n"], audited["classes"], audited["problems"]) == (made["n"], made["classes"], [])
     assert len(Path(audited["groups_csv"]).read_text().splitlines()) == made["n"] + 1
+    assert audited["groups"]["source"] == "given" and audited["groups"]["n"] > 0
+    assert Path(audited["html"]).is_file() and Path(audited["json"]).is_file()
 
     drawn = call(capsys, "space", study, "--sample", 3, "--root", root)
     assert len(drawn["configs"]) == 3
@@ -44,12 +48,8 @@ def test_findings_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[s
     found = call(capsys, "data", "audit", tmp_path / "study.yaml", "--root", tmp_path / "root", code=0)
     assert len(found["problems"]) >= 2
     assert all(set(problem) >= {"where", "got", "expected", "fix"} for problem in found["problems"])
-
-
-def test_a_bare_table_and_a_bare_folder_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = call(capsys, "data", "synthesize", tmp_path / "pictures", "--size", 32, "--root", tmp_path)
-    for target in (tmp_path / "pictures", tmp_path / "pictures" / "labels.csv"):
-        assert call(capsys, "data", "audit", target, "--root", tmp_path)["n"] == made["n"]
+    assert found["shortcuts_why"] == found["label_suspects_why"] != ""
+    assert len(Path(found["worklist"]).read_text().splitlines()) == 3
 
 
 def test_a_public_set_comes_from_a_folder(
