@@ -1,4 +1,4 @@
-"""Which trials are cross-validated again, and what their cross-validation says about them."""
+"""Which trials are cross-validated again, and what their cross-validation says about them; `choosing` chooses."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ import numpy as np
 
 from fdsearch.data.partition import repeat_folds
 from fdsearch.errors import Fault, ResourceError
-from fdsearch.execution.events import OnResult, Reported
-from fdsearch.execution.failures import machine_error
-from fdsearch.metrics import confusion, per_class_report, predict
+from fdsearch.metrics import confusion, per_class_report
 from fdsearch.pipeline.budget import Budget, affordable
-from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
+from fdsearch.pipeline.choosing import Chosen, choose_candidate, comparison_rows
+from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs, continued
 from fdsearch.pipeline.folder import Running
+from fdsearch.pipeline.luck import luck_of
 from fdsearch.pipeline.question import Question, baseline_config, baseline_point
 from fdsearch.records import TrialRecord
 from fdsearch.search.history import best
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.comparison import paired_gain
-from fdsearch.selection.cross_validation import CrossValidation, RunAll, cross_validate
-from fdsearch.selection.optimism import optimism
+from fdsearch.selection.cross_validation import CrossValidation, cross_validate
 from fdsearch.selection.scores import Score, score
-from fdsearch.training.job import OF_THE_MACHINE, Job, Result
 from fdsearch.trial import TrialConfig
 
 BASELINE = "baseline"
@@ -40,8 +38,10 @@ class Contest:
     validation : CrossValidation
     scores : mapping of str to Score
         Over the development rows, averaged over repeats.
-    winner : str
-        The candidate, by the study's rule.
+    chosen : Chosen
+        The candidate, by the study's rule, and what was given up for it.
+    comparisons : tuple of dict
+        The candidate against each other one, plain values.
     trials : mapping of str to int
         Trial number of each, where it has one.
     params : mapping of str to mapping
@@ -50,9 +50,14 @@ class Contest:
 
     validation: CrossValidation
     scores: Mapping[str, Score]
-    winner: str
+    chosen: Chosen
+    comparisons: tuple[dict[str, Any], ...]
     trials: Mapping[str, int]
     params: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def winner(self) -> str:
+        return self.chosen.winner
 
     @property
     def candidate(self) -> Candidate:
@@ -83,24 +88,21 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     entries = _within_budget(entries, costs, deadline, run)
     repeats = [repeat_folds(question.partition, index + 1) for index in range(spec.selection.n_repeats)]
     run.log.update(now=True, stage="repeats", running=[], time_left_s=None)
+    finished = finished_repeats(question)
     validation = cross_validate(
         list(entries.items()),
         repeats,
         question.maker,
-        _continued(run, finished_repeats(question)),
+        continued(run, finished),
         single_split=question.single_split,
         random_state=spec.search.random_state + 1,
         deadline=deadline,
+        models=finished.models_if_room(len(entries) * len(repeats[0])),
         progress=run.log,
     )
     for note in validation.notes:
         run.log.say(note)
-    scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
-    # A baseline outside the search space, or over the study's bound, is compared with, but is no answer to the study.
-    over = {record.number for record in records if not record.feasible}
-    eligible = [name for name in scores if name in params and trials.get(name) not in over] or list(scores)
-    winner = max(eligible, key=lambda name: scores[name].value)
-    return Contest(validation, scores, winner, trials, params)
+    return _decided(question, validation, records, trials, params, run)
 
 
 def finished_repeats(question: Question) -> FinishedJobs:
@@ -113,13 +115,8 @@ def baseline_document(question: Question, contest: Contest) -> dict[str, Any]:
     if BASELINE not in contest.scores:
         why = contest.validation.failures.get(BASELINE, "no pretrained weights on this machine")
         return {"macro_f1_mean": None, "macro_f1_ci": None, "gain": None, "gain_ci": None, "why": why}
-    rows, dataset = question.partition.development.rows, question.dataset
-    gain = paired_gain(
-        dataset.labels[rows],
-        contest.candidate.predictions[:, rows],
-        contest.validation[BASELINE].predictions[:, rows],
-        dataset.groups[rows],
-        dataset.classes,
+    gain = next((row for row in contest.comparisons if row["name"] == BASELINE), None) or _against_itself(
+        question, contest.candidate
     )
     return {
         **contest.scores[BASELINE].to_json("macro_f1_mean"),
@@ -131,15 +128,9 @@ def baseline_document(question: Question, contest: Contest) -> dict[str, Any]:
     }
 
 
-def search_optimism(question: Question, records: Sequence[TrialRecord]) -> dict[str, Any]:
-    """By how much the search's best value flatters, from the stored predictions of all complete trials."""
-    rows, dataset = question.partition.development.rows, question.dataset
-    answers = [record for record in records if record.value is not None and record.feasible]
-    complete = [record for record in answers if record.logits is not None]
-    if not complete:
-        return {"raw": None, "optimism": None, "corrected": None, "why": "no stored predictions of complete trials"}
-    predictions = np.stack([predict(record.logits[rows]) for record in complete if record.logits is not None])
-    return optimism(dataset.labels[rows], predictions, dataset.groups[rows], len(dataset.classes))
+def contest_luck(question: Question, contest: Contest, records: Sequence[TrialRecord]) -> dict[str, Any]:
+    """By how much having been chosen flatters the candidate, from the stored predictions of all trials."""
+    return luck_of(question, contest.validation, contest.chosen, contest.trials, records, BASELINE)
 
 
 def out_of_fold_tables(question: Question, candidate: Candidate) -> dict[str, Any]:
@@ -175,34 +166,36 @@ def _entries(
     return entries, trials, params
 
 
-def _continued(run: Running, finished: FinishedJobs) -> RunAll:
-    """The executor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
+def _against_itself(question: Question, candidate: Candidate) -> dict[str, Any]:
+    """The gain of a candidate that is the baseline: none, in the words of the others."""
+    rows, dataset = question.partition.development.rows, question.dataset
+    own = candidate.predictions[:, rows]
+    return paired_gain(dataset.labels[rows], own, own, dataset.groups[rows], dataset.classes)
 
-    def run_all(
-        jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None, attempts: int
-    ) -> Mapping[str, Result]:
-        results = finished.known(jobs)
-        by_id = {job.id: job for job in jobs}
-        for result in results.values():
-            on_result(result)
 
-        def keep(result: Result) -> None:
-            if result.failure in OF_THE_MACHINE:  # no candidate may fall out for it
-                raise machine_error(result)
-            finished.keep(by_id[result.id], result)
-            on_result(result)
-
-        def alive(event: Reported) -> bool:
-            run.log.update()
-            return True
-
-        waiting = [finished.resumable(job) for job in jobs if job.id not in results]
-        stop = run.interruption.requested
-        results |= run.executor.run_all(waiting, alive, keep, deadline, stop, attempts)
-        run.interruption.check()
-        return results
-
-    return run_all
+def _decided(
+    question: Question,
+    validation: CrossValidation,
+    records: Sequence[TrialRecord],
+    trials: Mapping[str, int],
+    params: Mapping[str, Mapping[str, Any]],
+    run: Running,
+) -> Contest:
+    """Choose among the configurations that got through, and compare the choice with the others."""
+    scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
+    # A baseline outside the search space, or over the study's bound, is compared with, but is no answer to the study.
+    over = {record.number for record in records if not record.feasible}
+    eligible = [name for name in scores if name in params and trials.get(name) not in over] or list(scores)
+    of_number = {record.number: record.latency_ms for record in records}
+    times = {name: of_number.get(trials.get(name, -1)) for name in eligible}
+    latencies = {name: time for name, time in times.items() if time is not None}
+    values = {name: scores[name].value for name in eligible}
+    chosen = choose_candidate(question, validation, values, latencies, run)
+    if chosen.winner != chosen.best:
+        run.log.say(f"{chosen.winner} is the candidate, not {chosen.best}: {chosen.why}")
+    repeats = [repeat_folds(question.partition, index + 1) for index in range(validation.n_repeats)]
+    rows = comparison_rows(question, validation, chosen, trials, repeats)
+    return Contest(validation, scores, chosen, tuple(rows), trials, params)
 
 
 def _score(question: Question, candidate: Candidate) -> Score:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fdsearch.data.folds import Fold
 from fdsearch.metrics import predict
-from fdsearch.training.job import Refit, Result
+from fdsearch.training.job import Job, Refit, Result
 from fdsearch.trial import TrialConfig
 
 
@@ -26,12 +26,15 @@ class Candidate:
         Out of fold, by dataset row; NaN in rows that a repeat did not validate.
     results : tuple of tuple of Result
         By repeat and fold.
+    fold_jobs : tuple of Job
+        What the first repeat's folds were fitted by; their models lie where ``save_to`` says, if anywhere.
     """
 
     name: str
     config: TrialConfig
     logits: NDArray[np.float32]
     results: tuple[tuple[Result, ...], ...]
+    fold_jobs: tuple[Job, ...] = ()
 
     @property
     def predictions(self) -> NDArray[np.int64]:

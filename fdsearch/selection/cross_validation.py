@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from fdsearch.data.folds import Fold
@@ -18,7 +19,7 @@ from fdsearch.errors import Fault, ResourceError
 from fdsearch.execution.events import OnResult
 from fdsearch.progress import Progress, Silent
 from fdsearch.selection.candidate import Candidate, out_of_fold
-from fdsearch.training.job import Job, JobMaker, Result
+from fdsearch.training.job import Job, JobMaker, Result, job_digest
 from fdsearch.trial import TrialConfig
 
 _ATTEMPTS = 3
@@ -68,6 +69,7 @@ def cross_validate(
     single_split: bool = False,
     random_state: int = 0,
     deadline: float | None = None,
+    models: Path | None = None,
     progress: Progress | None = None,
 ) -> CrossValidation:
     """Cross-validate all candidates on the same folds, repeat by repeat.
@@ -88,6 +90,8 @@ def cross_validate(
     deadline : float, optional
         `time.monotonic()` seconds. The first repeat is always run; a further one only where the longest repeat so far
         would fit, and it is dropped where it does not finish.
+    models : Path, optional
+        Folder for the models of the first repeat's folds, each named by all that decides it; without it none is saved.
     progress : Progress, optional
 
     Returns
@@ -101,11 +105,12 @@ def cross_validate(
     ResourceError
         If no candidate got through all repeats that were run.
     """
-    run = _Run(maker, run_all, single_split, random_state, progress or Silent())
+    run = _Run(maker, run_all, single_split, random_state, models, progress or Silent())
     if len({name for name, _ in candidates}) < len(candidates):
         raise ValueError("candidates must have distinct names")
     alive, failures, notes = dict(candidates), dict[str, str](), list[str]()
     finished: list[dict[str, tuple[Result, ...]]] = []
+    first_jobs: dict[str, list[Job]] = {}
     longest = 0.0
     for index, folds in enumerate(repeats):
         started = time.monotonic()
@@ -115,7 +120,9 @@ def cross_validate(
                 f"repeat {index + 1} was not run: it takes about {longest:.0f} s, {max(0.0, left):.0f} s are left"
             )
             break
-        results = run.repeat(index, alive, folds, deadline if index else None)
+        jobs = run.jobs(index, alive, folds)
+        first_jobs = first_jobs or jobs
+        results = run.repeat(index, jobs, deadline if index else None)
         fallen = _failures(results)
         if finished and len(fallen) == len(alive):
             notes.append(f"repeat {index + 1} does not count: every candidate failed in it")
@@ -134,8 +141,17 @@ def cross_validate(
     for name, config in alive.items():
         fits = tuple(repeat[name] for repeat in finished)
         logits = out_of_fold(fits, repeats[: len(finished)], len(maker.labels), maker.n_classes)
-        records.append(Candidate(name, config, logits, fits))
+        records.append(Candidate(name, config, logits, fits, tuple(first_jobs[name])))
     return CrossValidation(tuple(records), len(finished), failures, tuple(notes))
+
+
+def saving(job: Job, models: Path) -> Job:
+    """The job with a place for its model in a folder.
+
+    The name holds the digest of all that decides the fit: a file that an earlier state of the data left is never taken
+    for this fit's.
+    """
+    return replace(job, save_to=models / f"{job.id}-{job_digest(job)[:12]}.keras")
 
 
 @dataclass(frozen=True)
@@ -146,12 +162,11 @@ class _Run:
     run_all: RunAll
     single_split: bool
     random_state: int
+    models: Path | None
     progress: Progress
 
-    def repeat(
-        self, index: int, alive: Mapping[str, TrialConfig], folds: Sequence[Fold], deadline: float | None
-    ) -> dict[str, tuple[Result, ...]]:
-        """Train every candidate on every fold; the results by name, fewer than folds where time ran out."""
+    def jobs(self, index: int, alive: Mapping[str, TrialConfig], folds: Sequence[Fold]) -> dict[str, list[Job]]:
+        """The fits of every candidate on every fold of a repeat, by name."""
         jobs: dict[str, list[Job]] = {name: [] for name in alive}
         for name, config in alive.items():
             for number in range(len(folds)):
@@ -164,7 +179,13 @@ class _Run:
                     repeat=index,
                     single_split=self.single_split,
                 )
-                jobs[name].append(job)
+                jobs[name].append(saving(job, self.models) if self.models is not None and index == 0 else job)
+        return jobs
+
+    def repeat(
+        self, index: int, jobs: Mapping[str, Sequence[Job]], deadline: float | None
+    ) -> dict[str, tuple[Result, ...]]:
+        """Train every candidate on every fold; the results by name, fewer than folds where time ran out."""
         every = [job for of_one in jobs.values() for job in of_one]
         results = self._run(f"repeat {index + 1}", every, deadline)
         return {name: tuple(results[job.id] for job in of_one if job.id in results) for name, of_one in jobs.items()}

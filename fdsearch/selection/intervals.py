@@ -7,7 +7,7 @@ interval together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,7 @@ def interval(
     y_pred: ArrayLike,
     groups: ArrayLike,
     classes: Sequence[str],
+    n_comparisons: int = 1,
 ) -> Interval:
     """Turn bootstrap samples of a macro F1, or of a difference of two, into what may be claimed.
 
@@ -73,6 +74,8 @@ def interval(
         The predictions that were resampled; `fdsearch.metrics.UNPREDICTED` where there is none.
     groups : array-like of int, shape (n,)
     classes : sequence of str
+    n_comparisons : int
+        How many such intervals shall hold all together; each is widened for it.
 
     Returns
     -------
@@ -83,14 +86,39 @@ def interval(
     References
     ----------
     Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile interval); Clopper and
-    Pearson (1934), Biometrika 26(4) (exact bounds).
+    Pearson (1934), Biometrika 26(4) (exact bounds); Dunn (1961), Multiple comparisons among means, J. Am. Stat. Assoc.
+    56(293) (several intervals).
+    """
+
+    def percentiles(confidence: float) -> tuple[float, float]:
+        low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+
+    return claimed(percentiles, y_true, y_pred, groups, classes, n_comparisons)
+
+
+def claimed(
+    ends: Callable[[float], tuple[float, float]],
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
+    classes: Sequence[str],
+    n_comparisons: int = 1,
+) -> Interval:
+    """Say of an interval what may be claimed; it is only asked for where there are enough groups.
+
+    Parameters
+    ----------
+    ends : callable
+        Confidence -> both ends.
+    y_true, y_pred, groups, classes, n_comparisons
+        As in `interval`.
     """
     counts = least_groups(y_true, y_pred, groups, len(classes))
     fewest = int(counts.min())
     if fewest >= APPROXIMATE_FROM:
-        low, high = np.quantile(samples, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-        level = "95 %" if fewest >= EXACT_FROM else "approximately 95 %"
-        return Interval(float(low), float(high), level, fewest)
+        low, high = ends(1 - (1 - _CONFIDENCE) / n_comparisons)
+        return Interval(low, high, "95 %" if fewest >= EXACT_FROM else "approximately 95 %", fewest)
     few = [label for label, count in enumerate(counts) if count < APPROXIMATE_FROM]
     named = ", ".join(f"{classes[label]} has {counts[label]}" for label in few)
     why = f"an interval of the macro F1 needs {APPROXIMATE_FROM} groups of every class; {named}"

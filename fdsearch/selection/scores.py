@@ -1,12 +1,12 @@
 """Scores as they are printed: a macro F1 with its interval and support, and which of two is the headline.
 
-The rules about intervals are in `intervals`; the optimism that is taken off comes from `optimism`.
+The rules about intervals are in `intervals`; what having been chosen is worth comes from `replay`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from fdsearch.selection.intervals import Interval, interval
 
 HEADLINE_FROM = 15
 """Groups that every class needs in the holdout for its score to be the headline."""
+
+NOT_INDEPENDENT = "not independent: other candidates were scored on the same sealed parts before"
 
 
 @dataclass(frozen=True)
@@ -105,52 +107,54 @@ def mean_over_repeats(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(mean[np.isfinite(mean)])
 
 
-def headline(out_of_fold: Score, optimism: float, holdout: Score | None) -> dict[str, Any]:
+def headline(
+    out_of_fold: Score, luck: Mapping[str, Any], holdout: Score | None, independent: bool = True
+) -> dict[str, Any]:
     """Choose the one score to be believed.
 
     Parameters
     ----------
     out_of_fold : Score
         The candidate's, over repeats.
-    optimism : float
-        By how much choosing among trials flatters it, 0 to 1; see `fdsearch.selection.optimism`.
+    luck : mapping
+        What `fdsearch.selection.replay.optimism` found: ``corrected``, ``ci``, ``level``, ``why``, ``words``. Where
+        `corrected` is None, the out-of-fold score stands as it is and its words say so.
     holdout : Score or None
         The candidate's on the sealed pictures.
+    independent : bool
+        False where another candidate was scored on the same sealed pictures before.
 
     Returns
     -------
     dict
-        ``value, ci, source, min_groups, level, why``, and the other score under ``beside``. `source` is ``holdout``
-        where every class has `HEADLINE_FROM` groups there, else ``out_of_fold``, corrected.
+        ``value, ci, source, min_groups, level, why, words``, and the other score under ``beside``. `source` is
+        ``holdout`` where every class has `HEADLINE_FROM` groups there, else ``out_of_fold``, corrected.
     """
-    corrected = _headline(_without(out_of_fold, optimism), "out_of_fold")
+    corrected = _corrected(out_of_fold, luck)
     if holdout is None:
         return {**corrected, "beside": None}
-    sealed = _headline(holdout, "holdout")
+    words = "the sealed parts, which nothing had seen" if independent else NOT_INDEPENDENT
+    sealed = _headline(holdout.value, holdout.interval, "holdout", words)
     if holdout.interval.min_groups >= HEADLINE_FROM:
         return {**sealed, "beside": corrected}
     return {**corrected, "beside": sealed}
 
 
-def _headline(score: Score, source: str) -> dict[str, Any]:
-    bounds = score.interval
+def _corrected(score: Score, luck: Mapping[str, Any]) -> dict[str, Any]:
+    if luck.get("corrected") is None:
+        words = f"not corrected for having been chosen: {luck.get('why', 'nothing is known of the search')}"
+        return _headline(score.value, score.interval, "out_of_fold", words)
+    as_it_is = _headline(float(luck["corrected"]), score.interval, "out_of_fold", str(luck["words"]))
+    return {**as_it_is, **{key: luck[key] for key in ("ci", "level", "why")}}
+
+
+def _headline(value: float, bounds: Interval, source: str, words: str) -> dict[str, Any]:
     return {
-        "value": score.value,
+        "value": value,
         "ci": bounds.ci,
         "source": source,
         "min_groups": bounds.min_groups,
         "level": bounds.level,
         "why": bounds.why,
+        "words": words,
     }
-
-
-def _without(score: Score, optimism: float) -> Score:
-    bounds = score.interval
-    value = max(0.0, score.value - optimism)
-    if bounds.low is None or bounds.high is None:
-        return replace(score, value=value)
-    # The correction is itself estimated, so the shifted interval is never called exact: it held the truth in .94 to .99
-    # of the studies that tests/selection/test_optimism.py draws, and in .88 to .99 with six classes of 7 to 156 parts.
-    level = "approximately 95 %" if optimism else bounds.level
-    shifted = replace(bounds, low=max(0.0, bounds.low - optimism), high=max(0.0, bounds.high - optimism), level=level)
-    return replace(score, value=value, interval=shifted)

@@ -165,6 +165,37 @@ def test_refit_stops_where_the_middle_fold_stopped(maker: JobMaker, repeats: lis
     assert len(result["b"].refit().learning_rates or ()) == epochs[4]
 
 
+class TestModels:
+    def test_none_is_saved_unless_there_is_a_folder(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
+        candidate = cross_validate([("a", PROBE)], repeats[:2], maker, Flaky())["a"]
+        assert [job.save_to for job in SEEN] == [None] * 6
+        assert [job.id for job in candidate.fold_jobs] == ["a-r0-f0", "a-r0-f1", "a-r0-f2"]
+
+    def test_those_of_the_first_repeat_are(self, maker: JobMaker, repeats: list[list[Fold]], tmp_path: Path) -> None:
+        result = cross_validate([("a", PROBE), ("b", PROBE)], repeats[:2], maker, Flaky(), models=tmp_path)
+        for job in SEEN:
+            assert (job.save_to is not None) == ("-r0-" in job.id)
+        files = [job.save_to for name in "ab" for job in result[name].fold_jobs]
+        assert len(set(files)) == 6, "equal configurations must not write into one file"
+        assert all(file is not None and file.parent == tmp_path for file in files)
+
+    def test_other_data_gives_other_files(self, maker: JobMaker, repeats: list[list[Fold]], tmp_path: Path) -> None:
+        files = [
+            [
+                job.save_to
+                for job in cross_validate([("a", PROBE)], folds, made, Flaky(), models=tmp_path)["a"].fold_jobs
+            ]
+            for folds, made in (
+                (repeats[:1], maker),
+                (repeats[:1], replace(maker, data_digest="other")),
+                (repeats[1:2], maker),
+                (repeats[:1], maker),
+            )
+        ]
+        assert len({*files[0], *files[1], *files[2]}) == 9
+        assert files[3] == files[0]
+
+
 class TestTime:
     def test_the_first_repeat_is_always_run(self, maker: JobMaker, repeats: list[list[Fold]]) -> None:
         executor = Flaky()

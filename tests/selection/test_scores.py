@@ -57,30 +57,49 @@ def test_json_is_plain() -> None:
     assert "needs 5 groups" in result["why"]
 
 
+LUCK = {"corrected": 0.75, "ci": [0.66, 0.84], "level": "95 %", "why": "", "words": "flattered by at least 0.050"}
+
+
 @pytest.mark.parametrize(
     ("holdout_groups", "source", "value", "ci"),
     [
         (15, "holdout", 0.7, [0.6, 0.8]),
-        (14, "out_of_fold", 0.75, [0.65, 0.85]),
-        (None, "out_of_fold", 0.75, [0.65, 0.85]),
+        (14, "out_of_fold", 0.75, [0.66, 0.84]),
+        (None, "out_of_fold", 0.75, [0.66, 0.84]),
     ],
 )
 def test_headline(holdout_groups: int | None, source: str, value: float, ci: list[float]) -> None:
     holdout = None if holdout_groups is None else scored(0.7, holdout_groups, 0.6, 0.8)
-    result = headline(scored(0.8, 40, 0.7, 0.9), 0.05, holdout)
-    assert result["source"] == source
-    assert result["value"] == pytest.approx(value)
-    assert result["ci"] == pytest.approx(ci)
+    result = headline(scored(0.8, 40, 0.7, 0.9), LUCK, holdout)
+    assert (result["source"], result["value"], result["ci"]) == (source, value, ci)
+    assert result["min_groups"] == {"holdout": holdout_groups, "out_of_fold": 40}[source]
     beside = result["beside"]
     assert (beside and beside["source"]) == {"holdout": "out_of_fold", "out_of_fold": holdout and "holdout"}[source]
 
 
-def test_a_corrected_interval_is_never_called_exact() -> None:
-    assert headline(scored(0.8, 40, 0.7, 0.9), 0.05, None)["level"] == "approximately 95 %"
-    assert headline(scored(0.8, 40, 0.7, 0.9), 0.0, None)["level"] == "95 %"
+def test_the_words_say_what_was_taken_off_and_what_was_seen() -> None:
+    result = headline(scored(0.8, 40, 0.7, 0.9), LUCK, scored(0.7, 20, 0.6, 0.8))
+    assert "nothing had seen" in result["words"]
+    assert result["beside"]["words"] == "flattered by at least 0.050"
+    again = headline(scored(0.8, 40, 0.7, 0.9), LUCK, scored(0.7, 20, 0.6, 0.8), independent=False)
+    assert again["words"].startswith("not independent")
+    assert (again["source"], again["value"]) == ("holdout", 0.7), "the words change, not the figures"
+
+
+def test_what_cannot_be_corrected_is_not_called_corrected() -> None:
+    unknown = {"corrected": None, "why": "no stored predictions"}
+    result = headline(scored(0.8, 40, 0.7, 0.9), unknown, None)
+    assert (result["value"], result["ci"]) == (0.8, [0.7, 0.9])
+    assert result["words"] == "not corrected for having been chosen: no stored predictions"
 
 
 def test_headline_without_an_interval_says_why() -> None:
-    result = headline(scored(0.8, 4), 0.05, scored(0.7, 3))
-    assert (result["ci"], result["why"], result["min_groups"]) == (None, "too few", 4)
-    assert result["value"] == pytest.approx(0.75)
+    few = {"corrected": 0.75, "ci": None, "level": "", "why": "too few", "words": "flattered"}
+    result = headline(scored(0.8, 4), few, scored(0.7, 3))
+    assert (result["ci"], result["why"], result["min_groups"], result["value"]) == (None, "too few", 4, 0.75)
+
+
+def test_a_score_below_zero_is_not_lifted() -> None:
+    """Cutting off at zero would make the corrected score of a useless candidate too good on average."""
+    result = headline(scored(0.01, 40, 0.0, 0.1), {**LUCK, "corrected": -0.004, "ci": [0.0, 0.05]}, None)
+    assert result["value"] == -0.004
