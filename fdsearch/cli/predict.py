@@ -1,4 +1,7 @@
-"""``fdsearch predict``: pictures to classes, calibrated probabilities and decisions, as CSV or JSON."""
+"""``fdsearch predict``: pictures to classes, calibrated probabilities and decisions, as CSV or JSON.
+
+Pictures are named one by one, by folder, or by a table that may also say which part each of them shows.
+"""
 
 from __future__ import annotations
 
@@ -32,25 +35,93 @@ def register(app: typer.Typer) -> None:
 def predict(
     call: Call,
     model: Model,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Pictures, or folders of pictures.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES...", help="Pictures, folders of pictures, or one CSV that names pictures beside it."
+        ),
+    ],
     group: Annotated[
         str | None,
         typer.Option(
             "--group",
-            metavar="PATTERN",
-            help=r"Decide per part: a pattern whose capture in the file name is the part, as in '(lot\d+)_'.",
+            metavar="PART",
+            help=r"Decide per part: a column of the CSV, else a pattern whose capture in the file name is the part, "
+            r"as in '(lot\d+)_'.",
             show_default=False,
         ),
     ] = None,
 ) -> Document:
     """Class, calibrated probabilities and decision of each picture: CSV on stdout, or --json."""
-    pattern = None if group is None else part_pattern(group)
-    files = picture_files(images)
-    groups = None if pattern is None else part_names(files, pattern)
+    table = named_table(images)
+    if table is not None:
+        files, groups = table_pictures(table, group)
+    else:
+        pattern = None if group is None else part_pattern(group)
+        files = picture_files(images)
+        groups = None if pattern is None else part_names(files, pattern)
     from fdsearch.serving.predictor import Predictor
 
     predictor = Predictor.load(model, Workspace(call.root).registry)
     return {"predictions": [prediction.to_json() for prediction in predictor.predict(files, groups)]}
+
+
+def named_table(images: Sequence[Path]) -> Path | None:
+    """The CSV among the arguments, or None where they are pictures and folders.
+
+    Raises
+    ------
+    ConfigError
+        If a CSV is not the only argument.
+    """
+    tables = [image for image in images if image.suffix.lower() == ".csv" and not image.is_dir()]
+    if tables and len(images) > 1:
+        fault = Fault(str(tables[0]), "a CSV among other arguments", "it alone", "predict it by itself")
+        raise ConfigError("a table and pictures cannot be mixed", [fault])
+    return tables[0] if tables else None
+
+
+def table_pictures(table: Path, column: str | None) -> tuple[list[Path], list[str] | None]:
+    """The pictures that a table names, and the parts in one of its columns.
+
+    Parameters
+    ----------
+    table : Path
+        Names of pictures, relative to the table, stand in its column ``filename``, else in the first column that holds
+        nothing but names of pictures. Cells may be as `csv_cell` writes them.
+    column : str or None
+        Holds the part of each picture.
+
+    Raises
+    ------
+    DataError
+        With every fault of the table, every picture that does not exist and every row without a part.
+    """
+    from fdsearch.data.corrections import plain_cell
+    from fdsearch.data.guess import filename_columns
+    from fdsearch.data.tables import read_table
+
+    read = read_table(table, [] if column is None else [column])
+    cells = {name: [row.cells[name] for row in read.rows] for name in read.columns}
+    name = "filename" if "filename" in cells else next(iter(filename_columns(cells)), None)
+    faults = list(read.faults)
+    if not faults and name is None:
+        got = f"the columns {', '.join(read.columns)}"
+        faults.append(Fault(f"{table}, row 1", got, "a column with names of pictures", "call it filename"))
+    if faults or name is None:
+        raise DataError("the table cannot be read", faults)
+    written = [table.parent / cell for cell in cells[name]]
+    plain = [table.parent / plain_cell(cell) for cell in cells[name]]
+    files = [one if one.is_file() else other for one, other in zip(written, plain, strict=True)]
+    for row, file in zip(read.rows, files, strict=True):
+        if not file.is_file():
+            expected = f"a picture, relative to {table.parent}"
+            faults.append(Fault(read.where(row.number), f"no such file: {file}", expected, "check the name"))
+        if column is not None and not row.cells[column]:
+            faults.append(Fault(read.where(row.number), f"nothing in {column}", "the picture's part", "write its part"))
+    if faults:
+        raise DataError("some pictures or parts of the table are missing", faults)
+    return files, None if column is None else [plain_cell(cell) for cell in cells[column]]
 
 
 def picture_files(images: Sequence[Path]) -> list[Path]:
@@ -121,8 +192,9 @@ def write_csv(document: Document) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file name of any bytes leaves as the bytes it is
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["filename", "label", "decision", *map(csv_cell, classes), "novelty"])
+    writer.writerow(["filename", "label", "decision", "reject_as", *map(csv_cell, classes), "novelty"])
     for row in rows:
         probabilities = [f"{row['probabilities'][name]:.6f}" for name in classes]
         novelty = "" if row["novelty"] is None else row["novelty"]
-        writer.writerow([csv_cell(row["filename"]), csv_cell(row["label"]), row["decision"], *probabilities, novelty])
+        told = [csv_cell(row["filename"]), csv_cell(row["label"]), row["decision"], csv_cell(row["reject_as"] or "")]
+        writer.writerow([*told, *probabilities, novelty])

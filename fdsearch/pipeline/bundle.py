@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from fdsearch.decide import DECISIONS, UNSEEN, severities
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.files import digest_file, digest_json
+from fdsearch.metrics import softmax
 from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.draft import CONTRACT, MODEL, PREDICTIONS
-from fdsearch.selection.calibration import fit_temperature, prior_shift
 from fdsearch.selection.candidate import Candidate
-from fdsearch.selection.decision import pass_rule
+from fdsearch.selection.cross_fitting import calibrated
+from fdsearch.selection.decision import check_classes
+from fdsearch.selection.promise import promise
+from fdsearch.selection.reliability import reliability
+from fdsearch.selection.repeatability import repeatability
 from fdsearch.serving.contract import Contract
 from fdsearch.training.job import fit_seed
 
@@ -57,27 +62,70 @@ def refit_seed(question: Question) -> int:
 
 
 def write_contract(question: Question, candidate: Candidate, folder: Path) -> Contract:
-    """Calibrate and choose the pass threshold on out-of-fold predictions; write ``contract.json`` and ``oof.npz``."""
-    rows, dataset, spec = question.partition.development.rows, question.dataset, question.spec
+    """Calibrate and decide on out-of-fold predictions; write ``contract.json`` and ``oof.npz``.
+
+    The contract holds the evidence too: how well calibrated, how often parts escape or go to a person, how repeatable.
+    All of it, and the threshold, come from parts as calibrated by fits to others; what ships is one fit to all.
+
+    Raises
+    ------
+    ConfigError
+        If the study's shares of the line, or its costs, do not name the classes.
+    """
+    rows, dataset, spec = question.partition.development.rows, question.dataset, question.spec.decision
+    check_classes(spec, dataset.classes)
     labels, groups, logits = dataset.labels[rows], dataset.groups[rows], candidate.logits[:, rows]
-    calibration = fit_temperature(logits, labels, prior_shift(labels, candidate.effective_shares))
-    mask = np.isin(dataset.classes, dataset.pass_classes)
-    rule = pass_rule(calibration.apply(logits), labels, groups, mask, spec.decision)
-    if question.single_split and candidate.config.early_stopping.monitor != "none":
-        rule = {"rule": None, "why": "the validation part chose the epochs, so nothing can be promised from it"}
+    calibration, scaled = calibrated(logits, labels, groups, candidate.effective_shares)
+    scores, mask = softmax(scaled), np.isin(dataset.classes, dataset.pass_classes)
+    flattered = question.single_split and candidate.config.early_stopping.monitor != "none"
+    refused = "the validation part chose the epochs, so nothing can be promised from it" if flattered else ""
+    decided = promise(scores, labels, groups, dataset.classes, mask, spec, refused)
+    alone = severities(scores[decided["repeat"]], mask, decided["rule"])
+    seen = np.flatnonzero(alone != UNSEEN)
     contract = Contract.model_validate(
         {
             "input": {"size": candidate.config.image_size, "resize": candidate.config.resize},
             "classes": dataset.classes,
             "pass_classes": dataset.pass_classes,
             "calibration": calibration.to_json(),
-            "decision": rule["rule"],
-            "decision_why": rule["why"] or None,
+            "decision": decided["rule"],
+            "decision_why": decided["why"] or None,
+            "evidence": {
+                "calibration": {"method": calibration.method, **reliability(logits, scaled, labels)},
+                "decision": decided["evidence"],
+                "repeatability": repeatability(
+                    [DECISIONS[severity] for severity in alone[seen]],
+                    [dataset.group_names[group] for group in groups[seen]],
+                    [dataset.filenames[row] for row in rows[seen]],
+                ),
+            },
         }
     )
     contract.write(folder / CONTRACT)
     np.savez_compressed(folder / PREDICTIONS, logits=logits, rows=rows, labels=labels, groups=groups)
     return contract
+
+
+def decision_document(contract: Contract) -> dict[str, Any]:
+    """What a contract tells a run's document.
+
+    Returns
+    -------
+    dict
+        ``decision`` (the rule, or None) and ``decision_why``; ``calibration`` (see
+        `fdsearch.selection.reliability.reliability`, with ``method``), ``decision_evidence`` (see
+        `fdsearch.selection.promise.promise`) and ``repeatability`` (see
+        `fdsearch.selection.repeatability.repeatability`), None where the contract is of format 1.
+    """
+    plain = contract.model_dump(mode="json")
+    evidence = plain["evidence"] or {}
+    return {
+        "decision": plain["decision"],
+        "decision_why": plain["decision_why"],
+        "calibration": evidence.get("calibration"),
+        "decision_evidence": evidence.get("decision"),
+        "repeatability": evidence.get("repeatability"),
+    }
 
 
 def lineage(question: Question, candidate: Candidate, trial: int | None, params: dict[str, Any]) -> dict[str, Any]:

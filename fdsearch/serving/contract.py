@@ -2,23 +2,35 @@
 
 `pipeline` writes it beside a model, `predictor` obeys it; whoever deploys the model elsewhere can follow it without
 fdsearch: decode and resize, run the model, divide the logits by ``temperature``, add ``bias``, softmax, compare the
-sum over ``pass_classes`` with the threshold.
+sum over ``pass_classes`` with the threshold, or multiply by ``costs`` and take the cheapest decision.
+
+Format 2 may give each class a temperature of its own, decide by costs and hold the evidence behind the decision.
+Contracts of format 1 are read as they are.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fdsearch.config import Frozen
 from fdsearch.errors import Fault, IntegrityError
-from fdsearch.files import write_atomic
+from fdsearch.files import canonical_json, write_atomic
 from fdsearch.imaging import DECODER_VERSION
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 8_000_000
+"""Room for the evidence: curves at every threshold, and the pictures of the parts that are decided unevenly."""
 
 
 class PictureInput(Frozen):
@@ -39,22 +51,48 @@ class LogitOutput(Frozen):
     dtype: Literal["float32"] = "float32"
 
 
-class Calibration(Frozen):
-    """Probabilities are ``softmax(logits / temperature + bias)``; `bias` has one number per class."""
+Temperature = Annotated[FiniteFloat, Field(gt=0)]
+Probability = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Cost = Annotated[FiniteFloat, Field(ge=0)]
 
-    temperature: Annotated[FiniteFloat, Field(gt=0)]
+
+class Calibration(Frozen):
+    """Probabilities are ``softmax(logits / temperature + bias)``.
+
+    `bias` has one number per class, `temperature` one for all classes or one for each.
+    """
+
+    temperature: Temperature | tuple[Temperature, ...]
     bias: tuple[FiniteFloat, ...]
 
 
 class DecisionRule(Frozen, extra="allow"):
-    """When a part passes, as `fdsearch.decide.decide` reads it.
+    """When a part passes, is rejected or goes to a person, as `fdsearch.decide.decide` reads it.
 
-    Figures of the promise behind the threshold (numbers and strings) may stand beside it.
+    Either `pass_threshold`, with `reject_below` (one half where it is absent), or `costs`: for each class what passing,
+    reviewing and rejecting such a part costs, and `cost_shift`, added to the log probabilities first. The claim of a
+    threshold is that at most `max_escape_rate` of defective parts pass, at `confidence`; counts behind it (numbers and
+    strings) may stand beside it. Absent numbers are not written.
     """
 
-    pass_threshold: Annotated[FiniteFloat, Field(ge=0, le=1)]
+    pass_threshold: Probability | None = None
+    reject_below: Probability | None = None
     unit: Literal["group", "picture"]
+    max_escape_rate: Probability | None = None
+    confidence: Probability | None = None
+    costs: tuple[tuple[Cost, Cost, Cost], ...] | None = None
+    cost_shift: tuple[FiniteFloat, ...] | None = None
     __pydantic_extra__: dict[str, FiniteFloat | int | str | bool | None]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DecisionRule:
+        if (self.pass_threshold is None) == (self.costs is None):
+            raise ValueError("either `pass_threshold` or `costs`")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _present(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Contract(Frozen):
@@ -69,6 +107,9 @@ class Contract(Frozen):
     calibration : Calibration
     decision : DecisionRule or None
         None: no threshold could be proven, nothing passes by itself, and `decision_why` says why.
+    evidence : mapping or None
+        What is known about the probabilities and decisions: ``calibration``, ``decision`` and ``repeatability`` as the
+        pipeline measured them. Nothing reads it to decide.
 
     Examples
     --------
@@ -85,7 +126,7 @@ class Contract(Frozen):
     ([False, True], True)
     """
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     input: PictureInput
     output: LogitOutput = LogitOutput()
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -93,6 +134,7 @@ class Contract(Frozen):
     calibration: Calibration
     decision: DecisionRule | None = None
     decision_why: str | None = None
+    evidence: dict[str, JsonValue] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Contract:
@@ -100,8 +142,17 @@ class Contract(Frozen):
             raise ValueError("`classes` without repetition")
         if unknown := set(self.pass_classes) - set(self.classes):
             raise ValueError(f"`pass_classes` among the classes, not {', '.join(sorted(unknown))}")
-        if len(self.calibration.bias) != len(self.classes):
-            raise ValueError(f"one `bias` for each of {len(self.classes)} classes")
+        rule, temperature = self.decision, self.calibration.temperature
+        per_class = {
+            "bias": self.calibration.bias,
+            "temperature": temperature if isinstance(temperature, tuple) else None,
+            "costs": rule.costs if rule else None,
+            "cost_shift": rule.cost_shift if rule else None,
+        }
+        for name, numbers in per_class.items():
+            if numbers is not None and len(numbers) != len(self.classes):
+                raise ValueError(f"one `{name}` for each of {len(self.classes)} classes")
+        canonical_json(self.evidence)  # refuses what is no number
         return self
 
     @property

@@ -45,7 +45,27 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
         If Keras is not installed, or the model does not fit into memory.
     """
     where = str(version.path / MODEL)
-    content = version.read(MODEL)
+    model = load_bytes(version.read(MODEL), where)
+    _check_fit(model, contract, where)
+    return model
+
+
+def load_bytes(content: bytes, where: str) -> keras.Model:
+    """Load a model from the bytes of a ``.keras`` file, after a look at what they hold.
+
+    Parameters
+    ----------
+    content : bytes
+    where : str
+        Names the file in faults.
+
+    Raises
+    ------
+    IntegrityError
+        If they hold more than layers, or cannot be read.
+    ResourceError
+        As in `load_model`.
+    """
     check_archive(content, where)
     try:
         import_keras()
@@ -58,7 +78,7 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
         private = Path(folder) / MODEL
         private.write_bytes(content)
         try:
-            model = keras.saving.load_model(private, compile=False, safe_mode=True)
+            model: keras.Model = keras.saving.load_model(private, compile=False, safe_mode=True)
         except MemoryError as error:
             fault = Fault(where, "not enough memory", "room for the model", "end other programs")
             raise ResourceError("the model does not fit into memory", [fault]) from error
@@ -66,7 +86,6 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
             # Keras answers damaged content with whatever its layers and HDF5 raise.
             fault = Fault(where, f"{type(error).__name__}: {error}"[:300], "a model Keras can read")
             raise IntegrityError("the model file cannot be read", [fault]) from error
-    _check_fit(model, contract, where)
     return model
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch import imaging, metrics
-from fdsearch.decide import decide, probabilities
+from fdsearch.decide import Verdict, decide, probabilities
 from fdsearch.errors import ConfigError, DataError, Fault, IntegrityError, ResourceError
 from fdsearch.registry.draft import CONTRACT, MODEL
 from fdsearch.registry.store import Registry
@@ -49,6 +49,9 @@ class Prediction:
         The class of the largest logit.
     decision : {"pass", "reject", "review"}
         About the part: the same for all pictures of a group.
+    reject_as : str or None
+        Of a rejected part: the most probable class, in its worst picture, of those that let no part pass. It follows
+        from the calibrated probabilities, `label` from the logits, so the two may differ.
     probabilities : dict of str to float
         Calibrated, by class; they sum to 1.
     novelty : None
@@ -58,6 +61,7 @@ class Prediction:
     filename: str
     label: str
     decision: str
+    reject_as: str | None
     probabilities: dict[str, float]
     novelty: float | None = None
     novelty_why: str | None = NO_NOVELTY
@@ -128,7 +132,8 @@ class Predictor:
         """
         faults: list[Fault] = []
         # After the first fault the rest is only decoded, to list all faults at once.
-        parts = [self.model.predict_on_batch(batch) for batch in self._batches(sources, faults) if not faults]
+        size = min(BATCH, len(sources))
+        parts = [self._answer(batch, size) for batch in self._batches(sources, faults) if not faults]
         if faults:
             raise DataError("not all the pictures can be read", faults)
         none = np.empty((0, len(self.contract.classes)), np.float32)
@@ -169,14 +174,30 @@ class Predictor:
         calibration = contract.calibration
         scores = probabilities(logits, calibration.temperature, calibration.bias)
         rule = contract.decision.model_dump() if contract.decision else None
-        decisions = decide(scores, contract.pass_mask, rule, groups)
-        labels = [contract.classes[index] for index in metrics.predict(logits)]
+        verdicts = decide(scores, contract.pass_mask, rule, groups)
+        labels = metrics.predict(logits).tolist()
         return [
-            Prediction(_name(source, number), label, decision, dict(zip(contract.classes, row, strict=True)))
-            for number, (source, label, decision, row) in enumerate(
-                zip(sources, labels, decisions, scores.tolist(), strict=True), start=1
+            self._prediction(_name(source, number), label, verdict, row)
+            for number, (source, label, verdict, row) in enumerate(
+                zip(sources, labels, verdicts, scores.tolist(), strict=True), start=1
             )
         ]
+
+    def _answer(self, batch: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+        """Logits of a batch that is filled up to `size`: for each new shape the model would be compiled anew."""
+        filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+        answer: NDArray[np.float32] = self.model.predict_on_batch(filled)[: len(batch)]
+        return answer
+
+    def _prediction(self, name: str, label: int, verdict: Verdict, scores: list[float]) -> Prediction:
+        classes = self.contract.classes
+        return Prediction(
+            filename=name,
+            label=classes[label],
+            decision=verdict.decision,
+            reject_as=None if verdict.reject_as is None else classes[verdict.reject_as],
+            probabilities=dict(zip(classes, scores, strict=True)),
+        )
 
     def _batches(self, sources: Sequence[Source], faults: list[Fault]) -> Iterator[NDArray[np.uint8]]:
         """Yield decoded batches (m, size, size, 1); what cannot be decoded is left out and added to `faults`."""

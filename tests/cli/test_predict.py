@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fdsearch.cli.predict import part_names, part_pattern, picture_files, write_csv
+from fdsearch.cli.predict import named_table, part_names, part_pattern, picture_files, table_pictures, write_csv
 from fdsearch.errors import ConfigError, DataError
 
 
@@ -43,30 +43,91 @@ def test_a_pattern_captures_exactly_one_thing(text: str) -> None:
         part_pattern(text)
 
 
+def table(folder: Path, text: str, *pictures: str) -> Path:
+    for name in pictures:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "lot.csv").write_text(text, encoding="utf-8")
+    return folder / "lot.csv"
+
+
+def test_a_csv_alone_is_a_table() -> None:
+    assert named_table([Path("a/lot.CSV")]) == Path("a/lot.CSV")
+    assert named_table([Path("a.png"), Path("b")]) is None
+    with pytest.raises(ConfigError, match="cannot be mixed"):
+        named_table([Path("a.png"), Path("lot.csv")])
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "parts"),
+    [
+        ("filename,tile\nb.png,7\na/1.png,7\n", "tile", ["7", "7"]),
+        ("filename,tile\nb.png,7\na/1.png,\n", None, None),
+        ("id;image;tile\n1;b.png;7\n2;a/1.png;8\n", "tile", ["7", "8"]),  # no column of that name: what names pictures
+    ],
+)
+def test_a_table_names_pictures_beside_it_and_their_parts(
+    tmp_path: Path, text: str, column: str | None, parts: list[str] | None
+) -> None:
+    path = table(tmp_path, text, "b.png", "a/1.png")
+    assert table_pictures(path, column) == ([tmp_path / "b.png", tmp_path / "a/1.png"], parts)
+
+
+def test_a_table_may_hold_cells_as_our_own_tables_do(tmp_path: Path) -> None:
+    path = table(tmp_path, "filename,group\n'=a.png,'=1\n'b.png,2\n", "=a.png", "'b.png")
+    assert table_pictures(path, "group") == ([tmp_path / "=a.png", tmp_path / "'b.png"], ["=1", "2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "where"),
+    [
+        ("filename,tile\nb.png,7\nno.png,\n", "tile", ["row 3", "row 3"]),
+        ("filename,tile\nb.png,7\n", "tille", ["row 1"]),
+        ("id,tile\n1,7\n", "tile", ["row 1"]),
+        ("filename,tile\n", "tile", ["lot.csv"]),
+    ],
+)
+def test_every_fault_of_a_table_is_named(tmp_path: Path, text: str, column: str, where: list[str]) -> None:
+    path = table(tmp_path, text, "b.png")
+    with pytest.raises(DataError) as caught:
+        table_pictures(path, column)
+    found = [fault.where for fault in caught.value.faults]
+    assert len(found) == len(where)
+    assert all(place.endswith(end) for place, end in zip(found, where, strict=True))
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        table_pictures(tmp_path / "none.csv", None)
+    assert [Path(fault.where).name for fault in caught.value.faults] == ["none.csv"]
+
+
 def test_csv_has_a_column_for_each_class_and_runs_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
     row = {
         "filename": "=cmd|calc.png",
         "label": "@evil",
-        "decision": "review",
+        "decision": "reject",
+        "reject_as": "@evil",
         "probabilities": {"@evil": 0.75, "0_GOOD, really": 0.25},
         "novelty": None,
     }
     write_csv({"predictions": [row]})
     head, line = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert head == ["filename", "label", "decision", "'@evil", "0_GOOD, really", "novelty"]
-    assert line == ["'=cmd|calc.png", "'@evil", "review", "0.750000", "0.250000", ""]
+    assert head == ["filename", "label", "decision", "reject_as", "'@evil", "0_GOOD, really", "novelty"]
+    assert line == ["'=cmd|calc.png", "'@evil", "reject", "'@evil", "0.750000", "0.250000", ""]
 
 
 def test_no_picture_no_row(capsys: pytest.CaptureFixture[str]) -> None:
     write_csv({"predictions": []})
-    assert capsys.readouterr().out == "filename,label,decision,novelty\n"
+    assert capsys.readouterr().out == "filename,label,decision,reject_as,novelty\n"
 
 
 def test_a_file_name_of_any_bytes_leaves_as_it_is() -> None:
     code = (
         "import os; from fdsearch.cli.predict import write_csv; name = os.fsdecode(b'caf\\xe9.png');"
-        "row = {'filename': name, 'label': 'a', 'decision': 'pass', 'probabilities': {'a': 1.0}, 'novelty': None};"
+        "row = {'filename': name, 'label': 'a', 'decision': 'pass', 'reject_as': None, 'probabilities': {'a': 1.0},"
+        "'novelty': None};"
         "write_csv({'predictions': [row]})"
     )
     answer = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, check=True)
-    assert answer.stdout.splitlines()[1] == b"caf\xe9.png,a,pass,1.000000,"
+    assert answer.stdout.splitlines()[1] == b"caf\xe9.png,a,pass,,1.000000,"

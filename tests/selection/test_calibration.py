@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from fdsearch.metrics import log_loss, softmax
-from fdsearch.selection.calibration import Calibration, fit_temperature, prior_shift
+from fdsearch.selection.calibration import (
+    Calibration,
+    Fit,
+    fit_temperature,
+    fit_vector,
+    prior_shift,
+    supported_fit,
+)
 
 
 def world(seed: int, n: int, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +83,65 @@ def test_repeats_are_stacked_and_missing_rows_left_out() -> None:
     assert fit_temperature(missing, y_true, np.zeros(3)).temperature == pytest.approx(flat.temperature)
 
 
-def test_nothing_predicted_is_refused() -> None:
+@pytest.mark.parametrize("fit", [fit_temperature, fit_vector])
+def test_nothing_predicted_is_refused(fit: Fit) -> None:
     with pytest.raises(ValueError, match="without NaN"):
-        fit_temperature([[np.nan, np.nan]], [0], [0.0, 0.0])
+        fit([[np.nan, np.nan]], [0], [0.0, 0.0])
+
+
+SCALES, OFFSETS = np.array([3.0, 1.5, 0.7]), np.array([0.5, -1.0, 0.5])
+
+
+def test_vector_scaling_undoes_a_scale_and_an_offset_of_each_class() -> None:
+    """The numbers may differ where they change no probability, so the probabilities are compared."""
+    y_true, logits = world(5, 6000, SHARES)
+    fitted = fit_vector(SCALES * (logits - OFFSETS), y_true, np.zeros(3))
+    assert fitted.method == "vector"
+    assert fitted.temperature == pytest.approx(SCALES, rel=0.2)
+    fresh_true, fresh = world(6, 6000, SHARES)
+    distorted, truth = SCALES * (fresh - OFFSETS), log_loss(fresh_true, fresh)
+    assert log_loss(fresh_true, np.log(fitted.apply(distorted))) == pytest.approx(truth, abs=0.01)
+    one = fit_temperature(SCALES * (logits - OFFSETS), y_true, np.zeros(3))
+    assert log_loss(fresh_true, np.log(one.apply(distorted))) > truth + 0.02
+
+
+def test_vector_scaling_keeps_the_shift_and_stays_near_one_temperature_where_that_is_right() -> None:
+    y_true, logits = world(7, 6000, SHARES)
+    trained, shift = 2 * (logits - np.log(SHARES)), prior_shift(y_true, [1 / 3] * 3)
+    fitted = fit_vector(trained, y_true, shift)
+    assert fitted.temperature == pytest.approx([2.0] * 3, rel=0.2)
+    assert np.subtract(fitted.bias, shift) - np.mean(np.subtract(fitted.bias, shift)) == pytest.approx(0, abs=0.3)
+
+
+def test_vector_scaling_of_predictions_without_error_stays_finite() -> None:
+    y_true = np.arange(80) % 2
+    fitted = fit_vector(10 * np.eye(2)[y_true], y_true, np.zeros(2))
+    assert np.isfinite(fitted.temperature).all() and np.isfinite(fitted.bias).all()
+    assert fitted.apply([[10.0, 0.0]])[0, 0] == pytest.approx(1 - 0.5 / 81, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "shots", "method"),
+    [
+        ((30, 30), 1, fit_vector),
+        ((300, 29), 1, fit_temperature),
+        ((15, 15), 2, fit_temperature),
+        ((30, 30), 2, fit_vector),
+    ],
+)
+def test_vector_scaling_needs_thirty_parts_of_every_class(n_groups: tuple[int, int], shots: int, method: Fit) -> None:
+    y_true = np.repeat([0, 1], np.multiply(n_groups, shots))
+    groups = np.arange(len(y_true)) // shots
+    logits = np.random.default_rng(0).normal(size=(2, len(y_true), 2)) + 2 * np.eye(2)[y_true]
+    assert supported_fit(logits, y_true, groups) is method
+
+
+def test_parts_that_nobody_predicted_do_not_count_for_vector_scaling() -> None:
+    y_true, logits = np.repeat([0, 1], 30), np.zeros((2, 60, 2))
+    logits[0, 0] = np.nan
+    assert supported_fit(logits, y_true, np.arange(60)) is fit_vector
+    logits[1, 0] = np.nan
+    assert supported_fit(logits, y_true, np.arange(60)) is fit_temperature
 
 
 def test_shift_is_zero_for_true_shares_and_finite_for_absent_classes() -> None:
@@ -90,3 +153,7 @@ def test_numbers_are_applied_as_the_contract_says() -> None:
     calibration = Calibration(2.0, (0.0, 1.0))
     assert calibration.to_json() == {"temperature": 2.0, "bias": [0.0, 1.0]}
     assert calibration.apply([[1.0, 2.0]]) == pytest.approx(softmax([[0.5, 2.0]]))
+    vector = Calibration((2.0, 0.5), (0.0, 1.0))
+    assert vector.to_json() == {"temperature": [2.0, 0.5], "bias": [0.0, 1.0]}
+    assert vector.scaled([[1.0, 2.0]]) == pytest.approx(np.array([[0.5, 5.0]]))
+    assert vector.apply([[1.0, 2.0]]) == pytest.approx(softmax([[0.5, 5.0]]))

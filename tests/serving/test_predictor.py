@@ -57,6 +57,7 @@ def test_a_prediction_follows_the_contract(predictor: Predictor, pictures: list[
         np.testing.assert_allclose(list(prediction.probabilities.values()), score, rtol=1e-6)
         good = prediction.probabilities["free"]
         assert prediction.decision == ("pass" if good >= 0.6 else "reject" if good < 0.5 else "review")
+        assert prediction.reject_as == (["bent", "crack"][score[:2].argmax()] if good < 0.5 else None)
         assert prediction.novelty is None and prediction.novelty_why
         json.dumps(prediction.to_json(), allow_nan=False)
 
@@ -68,6 +69,25 @@ def test_the_worst_picture_decides_for_its_part(predictor: Predictor, pictures: 
     worst = min((prediction.decision for prediction in alone), key=order.index)
     assert {prediction.decision for prediction in together} == {worst}
     assert [each.probabilities for each in together] == [each.probabilities for each in alone]
+
+
+def test_costs_and_a_temperature_for_each_class_are_obeyed(
+    register: Callable[..., ModelVersion], contract: Contract, pictures: list[Path]
+) -> None:
+    changed = Contract.model_validate(
+        {
+            **contract.model_dump(),
+            "calibration": {"temperature": [1.0, 2.0, 0.5], "bias": [0.0, 0.3, -0.2]},
+            "decision": {"unit": "group", "costs": [[5, 1, 0], [5, 1, 0], [0, 1, 3]]},
+        }
+    )
+    predictor = Predictor.load(register(contract=changed).path)
+    scores = predictor.logits(pictures) / np.array([1.0, 2.0, 0.5]) + np.array([0.0, 0.3, -0.2])
+    scores = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = np.array([[5, 1, 0], [5, 1, 0], [0, 1, 3]])
+    for score, prediction in zip(scores, predictor.predict(pictures), strict=True):
+        np.testing.assert_allclose(list(prediction.probabilities.values()), score, rtol=1e-5)
+        assert prediction.decision == ["pass", "review", "reject"][(score @ expected).argmin()]
 
 
 def test_without_a_rule_nothing_passes(register: Callable[..., ModelVersion], contract: Contract) -> None:
