@@ -1,4 +1,7 @@
-"""Results of fits on disk, so that a run that was ended in its repeats continues there instead of training again."""
+"""Results of fits on disk, so that a run that was ended in its repeats continues there instead of training again.
+
+`candidates`, `agreement` and `beside` train through `continued`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,28 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from fdsearch.execution.events import OnResult, Reported
+from fdsearch.execution.failures import machine_error
 from fdsearch.files import write_atomic
+from fdsearch.pipeline.folder import Running
+from fdsearch.selection.cross_validation import RunAll
 from fdsearch.training.checkpoint import discard
-from fdsearch.training.job import Job, Result, job_digest
+from fdsearch.training.job import OF_THE_MACHINE, Job, Result, job_digest
 
 REPEATS = "repeats"
 """Name of the folder in a run."""
+
+MODELS = "models"
+"""Name of the folder of the folds' models in it."""
+
+ROOM_PER_MODEL = 800 << 20
+"""Bytes that must be free for each model of a fold before any is saved: twice the largest network of our own."""
 
 
 class FinishedJobs:
@@ -31,6 +44,16 @@ class FinishedJobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @property
+    def models(self) -> Path:
+        """Where the models of folds lie."""
+        return self._folder / MODELS
+
+    def models_if_room(self, n_models: int) -> Path | None:
+        """`models`, or None where so many may not fit: they can be trained again, but a full disk ends the run."""
+        place = next(folder for folder in (self._folder, *self._folder.parents) if folder.exists())
+        return self.models if shutil.disk_usage(place).free >= n_models * ROOM_PER_MODEL else None
 
     def known(self, jobs: Sequence[Job]) -> dict[str, Result]:
         """The results that are there already, by job id; a torn file counts as absent."""
@@ -71,3 +94,33 @@ class FinishedJobs:
 
     def _path(self, job: Job) -> Path:
         return self._folder / f"{job_digest(job)[:40]}.npz"
+
+
+def continued(run: Running, finished: FinishedJobs) -> RunAll:
+    """The executor's `run_all`, which skips what an earlier run finished and ends with `Interrupted` on a signal."""
+
+    def run_all(
+        jobs: Sequence[Job], *, on_result: OnResult, deadline: float | None, attempts: int
+    ) -> Mapping[str, Result]:
+        results = finished.known(jobs)
+        by_id = {job.id: job for job in jobs}
+        for result in results.values():
+            on_result(result)
+
+        def keep(result: Result) -> None:
+            if result.failure in OF_THE_MACHINE:  # no candidate may fall out for it
+                raise machine_error(result)
+            finished.keep(by_id[result.id], result)
+            on_result(result)
+
+        def alive(event: Reported) -> bool:
+            run.log.update()
+            return True
+
+        waiting = [finished.resumable(job) for job in jobs if job.id not in results]
+        stop = run.interruption.requested
+        results |= run.executor.run_all(waiting, alive, keep, deadline, stop, attempts)
+        run.interruption.check()
+        return results
+
+    return run_all

@@ -1,7 +1,9 @@
 """From a candidate to a version with an alias, in steps that survive a kill.
 
-A draft lies in the run folder until the run's result is stored. Its ``metrics.json`` is written last: a draft that has
-it is whole, its holdout (if any) was opened and scored, and it is registered as it is instead of being made again.
+The candidate's draft is shown the holdout (`holdout`), where the mean of its folds' models may take the place of the
+final fit (`agreement`). A draft lies in the run folder until the run's result is stored. Its ``metrics.json`` is
+written last: a draft that has it is whole, its holdout (if any) was opened and scored, and it is registered as it is
+instead of being made again.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from fdsearch.files import digest_file, digest_json, write_atomic, write_json
+from fdsearch.pipeline.agreement import drop_models, latency_gate, settle
 from fdsearch.pipeline.bundle import lineage, refit, write_contract
 from fdsearch.pipeline.candidates import Contest
 from fdsearch.pipeline.folder import Running
-from fdsearch.pipeline.holdout import score_holdout
+from fdsearch.pipeline.holdout import Opened, open_holdout, score_holdout
 from fdsearch.pipeline.question import Question
 from fdsearch.registry import card, gates
 from fdsearch.registry.draft import CARD, CONTRACT, METRICS, MODEL, Draft
 from fdsearch.registry.store import Registry
+from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.scores import Score, headline
 from fdsearch.serving.contract import Contract
 
@@ -36,9 +40,10 @@ class Prepared:
     ----------
     folder : Path
     figures : mapping
-        What ``metrics.json`` holds; ``holdout`` and ``headline`` are None for all but the candidate.
+        What ``metrics.json`` holds; ``holdout``, ``headline`` and ``agreement`` are None for all but the candidate.
     contract : Contract
     lineage : mapping
+        With ``shipped`` (``refit`` or ``ensemble``) for the candidate.
     """
 
     folder: Path
@@ -64,47 +69,108 @@ def prepare(
     folder = drafts(question) / f"{name}-{digest_json(origin)[:12]}"
     if (folder / METRICS).is_file():
         run.log.say(f"the final fit of {name} is there already")
-        contract = Contract.parse((folder / CONTRACT).read_bytes(), str(folder / CONTRACT))
-        return Prepared(folder, json.loads((folder / METRICS).read_text(encoding="utf-8")), contract, origin)
+        known = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return _finished(question, candidate, folder, known, origin, sealed=sealed)
     shutil.rmtree(folder, ignore_errors=True)
+    if sealed:
+        drop_models(each for each in contest.validation.candidates if each.name != name)
     run.log.say(f"final fit of {name} on all development parts")
     refit(question, candidate, run, folder)
-    contract = write_contract(question, candidate, folder)
-    found: dict[str, Any] = {**figures, "holdout": None, "headline": None}
+    write_contract(question, candidate, folder)
+    found: dict[str, Any] = {**figures, "holdout": None, "headline": None, "agreement": None}
     if sealed:
-        score, details = score_holdout(question, folder)
-        run.log.say(f"holdout opened (time {details['openings']}): macro F1 {score.value:.4f}")
-        found |= {
-            "holdout": {**score.to_json(), **details},
-            "headline": believable(question, contest, name, figures["optimism"], score),
-        }
-    verdict = gates.evaluate(question.spec.registry.gates, found) if sealed else []
-    text = card.render(question.spec.model_name, found, origin, contract.model_dump(mode="json"), verdict)
+        found |= _unseal(question, contest, name, figures, folder, run)
+    return _finished(question, candidate, folder, found, origin, sealed=sealed)
+
+
+def _finished(
+    question: Question,
+    candidate: Candidate,
+    folder: Path,
+    figures: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    *,
+    sealed: bool,
+) -> Prepared:
+    """Complete a draft; its contract is written anew, since the decision may have changed since an ended run."""
+    contract = write_contract(question, candidate, folder)
+    verdict = judge(question, figures) if sealed else []
+    whole = _with_model(origin, figures)
+    text = card.render(question.spec.model_name, figures, whole, contract.model_dump(mode="json"), verdict)
     write_atomic(folder / CARD, text.encode())
-    write_json(folder / METRICS, found)
-    return Prepared(folder, found, contract, origin)
+    write_json(folder / METRICS, figures)
+    return Prepared(folder, figures, contract, whole)
+
+
+def _unseal(
+    question: Question, contest: Contest, name: str, figures: Mapping[str, Any], folder: Path, run: Running
+) -> dict[str, Any]:
+    """Open the holdout for a draft: settle which model ships, score that one, and say what is to be believed."""
+    opened = open_holdout(question, folder.name)
+    agreement = settle(question, contest.validation[name], folder, run)
+    run.log.say(agreement["why"])
+    score, details = score_holdout(question, folder, opened)
+    run.log.say(f"holdout opened (time {opened.openings}): macro F1 {score.value:.4f}; {opened.words}")
+    return {
+        "holdout": {**score.to_json(), **details},
+        "headline": believable(question, contest, name, figures["search"], score, opened),
+        "agreement": agreement,
+    }
 
 
 def believable(
-    question: Question, contest: Contest, name: str, optimism: float | None, sealed: Score
+    question: Question, contest: Contest, name: str, luck: Mapping[str, Any], sealed: Score, opened: Opened
 ) -> dict[str, Any]:
-    """The headline; where the out-of-fold score cannot be corrected or was stopped early on, the holdout's."""
+    """The headline; where the out-of-fold score cannot be corrected or was stopped early on, the holdout's.
+
+    Parameters
+    ----------
+    luck : mapping
+        What is known of the search's optimism, ``search`` in the run's document.
+    sealed : Score
+        On the holdout.
+    opened : Opened
+        Whether others have seen it.
+    """
     flattered = question.single_split and contest.validation[name].config.early_stopping.monitor != "none"
-    chosen = headline(contest.scores[name], optimism or 0.0, sealed)
-    if chosen["source"] == "holdout" or not (flattered or optimism is None):
+    chosen = _in_words(headline(contest.scores[name], luck, sealed, opened.independent), opened)
+    if chosen["source"] == "holdout" or not (flattered or luck.get("corrected") is None):
         return chosen
     reason = "its epochs were chosen on the validation part" if flattered else "the search's optimism is unknown"
     beside = {**chosen["beside"], "beside": {key: value for key, value in chosen.items() if key != "beside"}}
     return {**beside, "note": f"the out-of-fold score is not the headline: {reason}"}
 
 
+def judge(question: Question, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The candidate's figures against the study's gates, and an ensemble that ships against its latency."""
+    return gates.evaluate(question.spec.registry.gates, figures) + latency_gate(question, figures.get("agreement"))
+
+
+def _in_words(chosen: Mapping[str, Any], opened: Opened) -> dict[str, Any]:
+    """The headline and what stands beside it, where the holdout's score says how many have seen the holdout."""
+    beside = chosen["beside"]
+    found = {**chosen, "beside": None if beside is None else {**beside, **_seen(beside, opened)}}
+    return {**found, **_seen(chosen, opened)}
+
+
+def _seen(score: Mapping[str, Any], opened: Opened) -> dict[str, str]:
+    return {"words": opened.words} if score["source"] == "holdout" and not opened.independent else {}
+
+
+def _with_model(origin: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage with what the version's model is: the final fit, or the mean of the folds' models."""
+    agreement = figures.get("agreement")
+    return {**origin, "shipped": agreement["shipped"]} if agreement else dict(origin)
+
+
 def register(question: Question, prepared: Prepared) -> int:
-    """Add a draft to the registry, once; return its version."""
+    """Add a draft to the registry, once; return its version. The same weights under another contract are another."""
     registry, model = Registry(question.workspace.registry), question.spec.model_name
-    digest = digest_file(prepared.folder / MODEL)
+    sealed = {name: digest_file(prepared.folder / name) for name in (MODEL, CONTRACT)}
     for entry in registry.models():
         for number in entry["versions"] if entry["name"] == model else []:
-            if registry.version(model, number).manifest.files[MODEL].sha256 == digest:
+            files = registry.version(model, number).manifest.files
+            if all(files[name].sha256 == digest for name, digest in sealed.items()):
                 return int(number)
     return registry.register(model, Draft(prepared.folder, prepared.lineage), ACTOR).version
 

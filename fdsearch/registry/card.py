@@ -14,6 +14,11 @@ _SOURCES = {
     "holdout": "on the sealed holdout",
     "out_of_fold": "out of fold, corrected for having been chosen among many trials",
 }
+_EVENTS = {
+    "escape": "Defective parts that pass",
+    "false_reject": "Good parts that are rejected",
+    "review": "Parts that go to a person",
+}
 _MARKDOWN = re.compile(r"([\\`*_\[\]|#~])")
 
 
@@ -31,8 +36,8 @@ def render(
     name : str
         The model's name; its version is not known before it is registered.
     metrics : mapping
-        ``headline``, ``cv``, ``baseline``, ``holdout``, ``optimism`` as `run --json` prints them; what is absent or
-        None is said to be so, with its ``why``.
+        ``headline``, ``cv``, ``baseline``, ``holdout``, ``optimism``, ``groups``, ``random_folds``, ``agreement`` as
+        `run --json` prints them; of the first four, what is absent or None is said to be so, with its ``why``.
     lineage : mapping
         Digests, seeds, study, trial, parameters; nested mappings are flattened.
     contract : mapping
@@ -77,7 +82,24 @@ def _summary(metrics: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
     groups = headline.get("min_groups")
     support = f"; its smallest class has {groups} groups" if groups is not None else ""
     figure = _figure(headline.get("value"), headline.get("ci"), headline.get("why"))
-    return f"Sorts gray pictures into {classes}.\n\n**Macro F1 {figure}** {source}{level}{support}.".replace("  ", " ")
+    lines = [
+        f"Sorts gray pictures into {classes}.",
+        f"**Macro F1 {figure}** {source}{level}{support}.".replace("  ", " "),
+        *(f"{_text(words)[:1].upper()}{_text(words)[1:]}." for words in _caveats(metrics)),
+    ]
+    return "\n\n".join(lines)
+
+
+def _caveats(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of the score must not miss."""
+    found = []
+    if (metrics.get("holdout") or {}).get("independent") is False:
+        found.append(str(metrics["holdout"].get("words") or "the holdout is not independent"))
+    if (metrics.get("groups") or {}).get("source") == "inferred":
+        found.append("groups were inferred from pictures, names, order and time: the score is as right as they are")
+    if (metrics.get("agreement") or {}).get("shipped") == "ensemble":
+        found.append(f"the model is the mean of its folds' models: {metrics['agreement'].get('why')}")
+    return found
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
@@ -91,10 +113,18 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         ("Baseline: probe on frozen features", _score(baseline, "macro_f1_mean", "macro_f1_ci"), "same folds"),
         ("Gain over the baseline, paired", _score(baseline, "gain", "gain_ci"), "same folds"),
         ("Holdout macro F1", _score(holdout, "macro_f1", "macro_f1_ci"), _support(holdout)),
-        ("Optimism of the search", _figure(optimism), "taken off what the search itself reports"),
+        ("Optimism of having been chosen, at least", _figure(optimism), "taken off the cross-validated score"),
     ]
+    random_folds = metrics.get("random_folds") or {}
+    if random_folds.get("macro_f1") is not None:
+        beside = f"wrong: with parts kept together {_figure(random_folds.get('grouped'))}"
+        rows.append(("Probe on random folds", _figure(random_folds["macro_f1"]), beside))
     if holdout.get("openings") is not None:
         rows.append(("Openings of the holdout", str(holdout["openings"]), "each one makes it less sealed"))
+    agreement = metrics.get("agreement") or {}
+    if agreement.get("share") is not None:
+        which = f"shipped: {'the mean of these' if agreement.get('shipped') == 'ensemble' else 'the final fit'}"
+        rows.append(("Sealed parts classed alike by final fit and folds' models", _figure(agreement["share"]), which))
     return _table(("Figure", "Value", "From"), rows)
 
 
@@ -118,17 +148,50 @@ def _decision(contract: Mapping[str, Any]) -> str:
     rule = contract.get("decision")
     if not rule:
         why = _text(contract.get("decision_why") or "no promise was asked for")
-        return f"Classes that let a part pass: {good}. Nothing passes without a person: {why}."
-    lines = [
-        f"Classes that let a part pass: {good}. A {'part' if rule['unit'] == 'group' else 'picture'} passes where they "
-        f"have a probability of at least {rule['pass_threshold']:.6g} in its worst picture."
-    ]
-    if "max_escape_rate" in rule:
+        told = f"Classes that let a part pass: {good}. Nothing passes without a person: {why}."
+        return "\n\n".join([told, *_evidence(contract.get("evidence") or {})])
+    unit = "part" if rule["unit"] == "group" else "picture"
+    if rule.get("pass_threshold") is None:
+        decides = f"Of each picture the decision with the least expected cost counts, of a {unit} the most severe one."
+    else:
+        decides = (
+            f"A {unit} passes where they have a probability of at least {rule['pass_threshold']:.6g} in its worst "
+            "picture."
+        )
+    lines = [f"Classes that let a part pass: {good}. {decides}"]
+    if rule.get("max_escape_rate") is not None:
         lines.append(
             f"Promise: at most {rule['max_escape_rate']:.4g} of defective parts pass, at confidence "
             f"{rule.get('confidence', 0.95):.4g}, on parts like those of the study."
         )
-    return "\n\n".join([*lines, _table(("Figure", "Value"), _flat(rule))])
+    return "\n\n".join([*lines, _table(("Figure", "Value"), _flat(rule)), *_evidence(contract.get("evidence") or {})])
+
+
+def _evidence(evidence: Mapping[str, Any]) -> list[str]:
+    """How often parts escape, are rejected or go to a person, and how well probabilities and pictures agree."""
+    decision, repeatability = evidence.get("decision") or {}, evidence.get("repeatability") or {}
+    rows = []
+    for shares, name in (("training", "as photographed"), ("line", "with the shares of the line")):
+        for event, words in _EVENTS.items():
+            figures = ((decision.get("rates") or {}).get(shares) or {}).get(event)
+            if figures:
+                bounds = None if figures.get("low") is None else (figures["low"], figures["high"])
+                rows.append((f"{words}, {name}", _figure(figures.get("rate"), bounds)))
+    for label, counts in (decision.get("per_class") or {}).items():
+        escaped = f"{counts['escaped']} of {counts['parts']}, at most {counts['bound']:.3g}"
+        rows.append((f"{_text(label)}: defective parts that pass", escaped))
+    for key, name in (("ece", "Calibration error"), ("log_loss", "Log loss")):
+        pair = (evidence.get("calibration") or {}).get(key) or {}
+        if pair.get("after") is not None:
+            rows.append(
+                (f"{name}, before and after calibration", f"{_figure(pair.get('before'))}, {pair['after']:.3f}")
+            )
+    if repeatability.get("share") is not None:
+        of = f"of {repeatability.get('n_parts')} parts with several pictures"
+        rows.append(("Parts whose pictures all get one decision", f"{_figure(repeatability['share'])} {of}"))
+    notes = [f"{_text(note)[:1].upper()}{_text(note)[1:]}." for note in decision.get("notes") or ()]
+    table = "Out of fold, each bound for itself:\n\n" + _table(("What", "Share"), rows) if rows else ""
+    return [text for text in (table, *notes) if text]
 
 
 def _limits(metrics: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import ConfigError, Fault
+from fdsearch.registry.holdouts import NAMES
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ def check_name(name: str) -> str:
     Raises
     ------
     ConfigError
-        If it does not match `NAME_PATTERN`.
+        If it does not match `NAME_PATTERN`, or the log of the holdouts has it.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         expected = "lower case letters, digits, . _ -, at most 64, the first a letter or digit"
         fault = Fault("registry.model", repr(name[:100]), expected, "choose a shorter, plain name")
+        raise ConfigError("this cannot be a model's name", [fault])
+    if name in NAMES:
+        fault = Fault("registry.model", name, "a name that no file of the registry has", "choose another name")
         raise ConfigError("this cannot be a model's name", [fault])
     return name

@@ -199,7 +199,8 @@ class Registry:
         Returns
         -------
         dict
-            Numbers of ``models``, ``versions``, ``files``, ``bytes``; ``unfinished``: what killed writers left.
+            Numbers of ``models``, ``versions``, ``files``, ``bytes``; of the whole registry, ``openings`` of holdouts;
+            ``unfinished``: what killed writers left.
 
         Raises
         ------

@@ -12,18 +12,22 @@ from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import Fault, IntegrityError
 from fdsearch.registry.draft import INCOMING
 from fdsearch.registry.events import EVENTS, HEAD, EventLog
+from fdsearch.registry.holdouts import NAMES as HOLDOUT_FILES
+from fdsearch.registry.holdouts import HoldoutLog
 from fdsearch.registry.state import ModelState
 from fdsearch.registry.version import ModelVersion
 
 VERSIONS = "versions"
 LOCK = ".lock"
 _TEMPORARY = re.compile(r"\.events\.(jsonl|head)\..*\.tmp")
+_TEMPORARY_HOLDOUTS = re.compile(r"\.holdouts\.(jsonl|head)\..*\.tmp")
 
 
 @dataclass
 class Tally:
     """What was checked, and what was found.
 
+    `openings` are the lines of the holdouts' log, which belongs to no model: only `check_root` counts them.
     `unfinished` are paths that a killed writer left; they are invisible and no fault.
     """
 
@@ -31,17 +35,27 @@ class Tally:
     versions: int = 0
     files: int = 0
     bytes: int = 0
+    openings: int = 0
     unfinished: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
 def check_root(root: Path, tally: Tally) -> None:
-    """Check every model of a registry."""
+    """Check every model of a registry, and the log of its holdouts."""
+    strange = False
     for item in sorted(root.iterdir()) if root.is_dir() else []:
-        if _is_folder(item) and re.fullmatch(NAME_PATTERN, item.name):
+        if _TEMPORARY_HOLDOUTS.fullmatch(item.name):
+            tally.unfinished.append(str(item))
+        elif item.name in HOLDOUT_FILES:
+            if not stat.S_ISREG(item.lstat().st_mode):
+                strange = True
+                tally.faults.append(_stray(item))
+        elif _is_folder(item) and re.fullmatch(NAME_PATTERN, item.name):
             check_model(item, tally)
         else:
             tally.faults.append(_stray(item))
+    if not strange:  # else there is nothing to read, or no end of it
+        _check_openings(root, tally)
 
 
 def check_model(folder: Path, tally: Tally) -> None:
@@ -61,6 +75,13 @@ def check_model(folder: Path, tally: Tally) -> None:
             tally.faults.append(_stray(item))
     for number, digest in sorted(manifests.items()):
         _check_version(folder / VERSIONS / f"{number:04d}", digest, tally)
+
+
+def _check_openings(root: Path, tally: Tally) -> None:
+    try:
+        tally.openings = len(HoldoutLog(root).read())
+    except IntegrityError as error:
+        tally.faults += error.faults
 
 
 def _check_version(folder: Path, digest: str, tally: Tally) -> None:

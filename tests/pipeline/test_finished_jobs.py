@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fdsearch.pipeline.finished_jobs import FinishedJobs, job_digest
+from fdsearch.pipeline.finished_jobs import ROOM_PER_MODEL, FinishedJobs, job_digest
 from fdsearch.training.job import Job, Refit, Result
 from fdsearch.trial import TrialConfig
 
@@ -83,3 +84,23 @@ def test_a_torn_file_counts_as_absent(tmp_path: Path) -> None:
     for length in (0, 40, file.stat().st_size - 1):
         file.write_bytes(file.read_bytes()[:length])
         assert finished.known([JOB]) == {}
+
+
+def test_models_lie_beside_the_results_and_go_with_them(tmp_path: Path) -> None:
+    finished = FinishedJobs(tmp_path / "repeats")
+    finished.models.mkdir(parents=True)
+    (finished.models / "a-r0-f0-0123456789ab.keras").touch()
+    finished.keep(JOB, RESULT)
+    assert JOB.id in finished.known([replace(JOB, save_to=tmp_path / "absent.keras")]), "scores outlive the models"
+    finished.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("n_models", "saved"), [(10, True), (11, False)])
+def test_models_are_saved_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_models: int, saved: bool
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=10 * ROOM_PER_MODEL)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage if place == tmp_path else pytest.fail(str(place)))
+    finished = FinishedJobs(tmp_path / "run" / "repeats")
+    assert finished.models_if_room(n_models) == (finished.models if saved else None)

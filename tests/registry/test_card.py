@@ -66,6 +66,62 @@ def test_missing_figures_have_their_reason() -> None:
     assert "The study sets none." in card
 
 
+TRUST: dict[str, Any] = {
+    **METRICS,
+    "holdout": {
+        **METRICS["holdout"],
+        "independent": False,
+        "words": "not independent: 2 candidates have seen this holdout",
+    },
+    "groups": {"source": "inferred", "n": 300},
+    "random_folds": {"macro_f1": 0.92, "grouped": 0.52, "n": 900},
+    "agreement": {"parts": 70, "same": 60, "share": 60 / 70, "shipped": "ensemble", "why": "60 of 70 sealed parts"},
+}
+RATES = {"escape": {"rate": 0.02, "low": 0.001, "high": 0.1}, "review": {"rate": None, "low": None, "high": None}}
+EVIDENCE: dict[str, Any] = {
+    "calibration": {"ece": {"before": 0.12, "after": 0.03}, "log_loss": {"before": 0.9, "after": None}},
+    "decision": {
+        "rates": {"training": RATES, "line": None},
+        "per_class": {"crack|": {"parts": 60, "escaped": 1, "bound": 0.0769}},
+        "curve": {"training": [{"threshold": 0.5}] * 278},
+        "notes": ["the promise is about the development parts"],
+    },
+    "repeatability": {"share": 0.9, "n_parts": 40, "worst": [{"part": "t053"}]},
+}
+
+
+def test_what_weakens_a_score_stands_beside_it() -> None:
+    card = render("tiles", TRUST, {}, {**CONTRACT, "evidence": EVIDENCE})
+    for text in (
+        "Not independent: 2 candidates have seen this holdout.",
+        "Groups were inferred from pictures",
+        "The model is the mean of its folds' models: 60 of 70 sealed parts.",
+        "| Probe on random folds | 0.920 | wrong: with parts kept together 0.520 |",
+        "| Optimism of having been chosen, at least | 0.013 |",
+        "| Defective parts that pass, as photographed | 0.020 (0.001 to 0.100) |",
+        "| Parts that go to a person, as photographed | not given |",
+        "| crack\\|: defective parts that pass | 1 of 60, at most 0.0769 |",
+        "| Calibration error, before and after calibration | 0.120, 0.030 |",
+        "| Parts whose pictures all get one decision | 0.900 of 40 parts",
+        "The promise is about the development parts.",
+    ):
+        assert text in card
+    assert "threshold" not in card.split("Out of fold")[1], "a curve is for the report"
+    assert "Log loss" not in card
+
+
+def test_a_refused_claim_keeps_what_was_measured() -> None:
+    refused = {**CONTRACT, "decision": None, "decision_why": "29 defective parts are needed", "evidence": EVIDENCE}
+    card = render("tiles", METRICS, {}, refused)
+    assert "Nothing passes without a person: 29 defective parts are needed." in card
+    assert "| Defective parts that pass, as photographed | 0.020 (0.001 to 0.100) |" in card
+
+
+def test_costs_decide_without_a_threshold() -> None:
+    card = render("tiles", METRICS, {}, {**CONTRACT, "decision": {"unit": "group", "costs": [[0, 1, 5], [90, 1, 0]]}})
+    assert "least expected cost" in card and "Promise" not in card
+
+
 @given(st.text(max_size=40))
 def test_labels_are_shown_and_never_obeyed(label: str) -> None:
     hostile = f"<script>|[x](y)`{label}"

@@ -24,7 +24,7 @@ def run(task: str, registry: Registry, draft: Path) -> dict[str, int]:
     return answer
 
 
-@pytest.mark.parametrize("task", ["register", "promote"])
+@pytest.mark.parametrize("task", ["register", "promote", "open"])
 def test_a_kill_at_any_step_leaves_only_whole_versions(filled: Registry, tmp_path: Path, task: str) -> None:
     answer = run(f"kill-{task}", filled, tmp_path / "draft")
     assert answer["kills"] > (30 if task == "register" else 8)
@@ -39,6 +39,10 @@ def test_racing_promotions_of_one_generation_win_once(filled: Registry, tmp_path
     generations = [event.details["generation"] for event in filled.events("tiles") if event.kind == "promoted"]
     assert generations == list(range(1, answer["won"] + 2))
     assert filled.models()[0]["generation"] == answer["won"] + 1
+
+
+def test_racing_openings_are_all_noted(filled: Registry, tmp_path: Path) -> None:
+    assert run("race-open", filled, tmp_path / "draft") == {"openings": 20}
 
 
 def test_racing_registrations_get_numbers_of_their_own(filled: Registry, tmp_path: Path) -> None:

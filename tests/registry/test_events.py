@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fdsearch.errors import ConfigError, IntegrityError
+from fdsearch.registry.chain import Chain
 from fdsearch.registry.events import EVENTS, HEAD, EventLog
+
+STORED = Path(__file__).with_name("stored") / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,34 @@ def test_a_lone_head_is_noticed(tmp_path: Path) -> None:
     (tmp_path / HEAD).write_bytes(b'{"hash":"00","seq":1}\n')
     with pytest.raises(IntegrityError, match="no head without"):
         EventLog(tmp_path).read()
+
+
+def test_a_log_of_an_earlier_fdsearch_is_read_and_goes_on(tmp_path: Path) -> None:
+    """Its bytes were written before the chain had a module of its own; they stay as they are."""
+    folder = tmp_path / "demo"
+    shutil.copytree(STORED, folder)
+    before = (folder / EVENTS).read_bytes()
+    log = EventLog(folder)
+    assert [(event.kind, event.version) for event in log.read()] == [
+        ("registered", 1),
+        ("evaluated", 1),
+        ("promoted", 1),
+        ("registered", 2),
+    ]
+    assert log.read()[-1].hash == "e6e10b9b95c00898746466aff2bbbb559e9500e2e33d6c250575c88ce43e61d0"
+    log.append("challenger", 2, by="kim", why="later")
+    assert (folder / EVENTS).read_bytes().startswith(before)
+    assert [event.seq for event in log.read()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("change", [{"more": 1}, {"details": [1]}, {"details": 5}])
+def test_a_whole_line_that_is_no_event_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    log = EventLog(tmp_path / "tiles")
+    event = log.append("registered", 1, by="test", why="new version", details={"manifest": "0" * 64})
+    body = {key: value for key, value in event.body().items() if key not in ("seq", "previous")}
+    Chain(log.folder / EVENTS, log.folder / HEAD, log.genesis, "tiles").append({**body, **change})
+    with pytest.raises(IntegrityError, match="no event"):
+        log.read()
 
 
 def test_empty_texts_are_refused_together(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_wrong_references_exit_2(filled: Registry, reference: str, says: str) ->
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../x", "", "A", ".hidden", "a/b", "a" * 65, "a\0b", "tiles\n"])
+@pytest.mark.parametrize("name", ["../x", "", "A", ".hidden", "a/b", "a" * 65, "a\0b", "tiles\n", "holdouts.jsonl"])
 def test_wrong_names_exit_2_and_leave_nothing(registry: Registry, make_draft: Callable[..., Draft], name: str) -> None:
     with pytest.raises(ConfigError):
         registry.register(name, make_draft(), "test")

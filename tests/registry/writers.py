@@ -16,9 +16,11 @@ from typing import Any
 
 from fdsearch.errors import ConflictError
 from fdsearch.registry.draft import Draft
+from fdsearch.registry.holdouts import HoldoutLog, Opening
 from fdsearch.registry.provenance import code_digest
 from fdsearch.registry.store import Registry
 
+NUMBERS = count(1)
 WATCHED = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod")
 
 
@@ -88,6 +90,13 @@ def race(registry: Registry, work: Callable[[], int], n_processes: int) -> list[
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
+def open_holdout(registry: Registry) -> None:
+    """Log the opening of a candidate that only this process has."""
+    HoldoutLog(registry.root).open(
+        Opening("tiles", "data", "sealed", "tiles", "tiles", f"{os.getpid()}-{next(NUMBERS)}")
+    )
+
+
 def main(task: str, root: Path, folder: Path) -> dict[str, int]:
     registry, draft = Registry(root), Draft(folder)
     code_digest()
@@ -108,10 +117,21 @@ def main(task: str, root: Path, folder: Path) -> dict[str, int]:
             registry.register("tiles", draft, "racer")
         return 0
 
+    def open_five_times() -> int:
+        for _ in range(5):
+            open_holdout(registry)
+        return 0
+
     if task == "kill-register":
         return kill_everywhere(registry, lambda: registry.register("tiles", draft, "killed"))
     if task == "kill-promote":
         return kill_everywhere(registry, lambda: registry.promote("tiles", 2, by="killed", reason="test"))
+    if task == "kill-open":
+        return kill_everywhere(registry, lambda: open_holdout(registry))
+    if task == "race-open":
+        if any(race(registry, open_five_times, 4)):
+            raise SystemExit("a racer failed")
+        return {"openings": registry.verify()["openings"]}
     if task == "race-promote":
         wins = race(registry, promote_often, 4)
         if 99 in wins:
