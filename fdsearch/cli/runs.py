@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fdsearch import pipeline
-from fdsearch.cli import show, show_status
+from fdsearch.cli import show, show_status, show_trust
 from fdsearch.cli.arguments import OptionalStudy, Plugins, Study, assignments, means_of, plugin_files, resolve
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.errors import ConfigError, Fault
@@ -40,9 +40,9 @@ Upgrade = Annotated[bool, typer.Option("--upgrade-storage", help="Upgrade a stud
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    command(app, "run", example="fdsearch run studies/magnetic_tile.yaml", show=show.run)(run)
+    command(app, "run", example="fdsearch run studies/magnetic_tile.yaml", show=show_trust.run)(run)
     command(app, "search", example="fdsearch search magnetic_tile --json", show=show.search)(search)
-    command(app, "select", example="fdsearch select magnetic_tile", show=show.run)(select)
+    command(app, "select", example="fdsearch select magnetic_tile", show=show_trust.run)(select)
     command(app, "train", example="fdsearch train demo --set phases=head_tail --set epochs=8", show=show.train)(train)
     command(app, "status", example="fdsearch status --watch", show=show_status.status)(status)
     command(app, "stop", example="fdsearch stop magnetic_tile", show=show_status.status)(stop)

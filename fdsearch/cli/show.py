@@ -191,24 +191,6 @@ def configs(document: Document) -> None:
     table(("parameter", *numbers), [(name, *(example.get(name) for example in examples)) for name in names])
 
 
-def audit(document: Document) -> None:
-    """Print what an audit found."""
-    line("pictures", _cell(document["n"]))
-    for name, number in document["classes"].items():
-        line("", f"{_cell(number):>6}  {name}")
-    problems = document["problems"]
-    line("problems", str(len(problems)))
-    for problem in problems:
-        line("", f"{problem['where']}: got {problem['got']}; expected {problem['expected']}. {problem['fix']}")
-    for group in document["duplicate_groups"]:
-        labels = sorted(set(map(str, group["labels"])))
-        line("duplicate", f"{group['kind']}: {', '.join(group['filenames'])} ({', '.join(labels)})")
-    for key in ("shortcuts", "label_suspects"):
-        for row in document[key]:
-            line(key.split("_")[0].removesuffix("s"), _cell(row))
-    line("groups", _cell(document.get("groups_csv")))
-
-
 def models(document: Document) -> None:
     """Print the architectures."""
     rows = [

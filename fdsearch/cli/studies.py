@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from fdsearch import pipeline
-from fdsearch.cli import show
+from fdsearch.cli import show, show_trust
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.errors import ConflictError, Fault
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    command(app, "demo", example="fdsearch demo", show=show.run)(demo)
+    command(app, "demo", example="fdsearch demo", show=show_trust.run)(demo)
     command(app, "init", example="fdsearch init my_pictures --out my_study.yaml", show=show.init)(init)
 
 

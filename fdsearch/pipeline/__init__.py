@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdsearch.pipeline.auditing import audit
     from fdsearch.pipeline.caches import clear_caches, list_caches
     from fdsearch.pipeline.demonstration import demo
     from fdsearch.pipeline.full_run import run
-    from fdsearch.pipeline.looking import audit, plan, space_samples
+    from fdsearch.pipeline.looking import plan, space_samples
     from fdsearch.pipeline.one_configuration import train
     from fdsearch.pipeline.reporting import dashboard, dashboard_address, free_port, load_study, write_report
     from fdsearch.pipeline.run_status import logs, status, stop
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fdsearch.pipeline.studies import resolve_study
 
 _MODULES = {
-    "audit": "looking",
+    "audit": "auditing",
     "clear_caches": "caches",
     "dashboard": "reporting",
     "dashboard_address": "reporting",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 SEARCH_SHARE = 0.55
 LAST_SHARE = 0.10
 _MIN_LAST_S = 30.0
-_REFIT_OVER_FOLD = 1.5
+REFIT_OVER_FOLD = 1.5
 """A refit trains on all development parts, a fold on most of them; building and saving the model come on top."""
 
 
@@ -43,7 +43,7 @@ class Budget:
         """
         if self.total is None:
             return None
-        last = max(LAST_SHARE * self.total, _REFIT_OVER_FOLD * fold_seconds + _MIN_LAST_S)
+        last = max(LAST_SHARE * self.total, REFIT_OVER_FOLD * fold_seconds + _MIN_LAST_S)
         # However short the budget, half of what the search leaves is for the repeats.
         return self.started + self.total - min(last, (1 - SEARCH_SHARE) * self.total / 2)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fdsearch.config import StudySpec
+from fdsearch.pipeline.auditing import audit_question
 from fdsearch.pipeline.budget import Budget
 from fdsearch.pipeline.folder import running
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import open_question
-from fdsearch.pipeline.search_stage import search_question
+from fdsearch.pipeline.search_stage import check_search, search_question
 from fdsearch.pipeline.selection_stage import select_question
 from fdsearch.pipeline.stored import stored_result
 from fdsearch.progress import Progress, Silent
@@ -69,6 +70,12 @@ def run(
         if stored is not None:
             run.log.say("this study is finished: its stored result follows (raise n_trials, or use --fresh)")
             return stored
-        run.log.update(now=True, stage="search")
+        audit = None
+        if spec.audit:
+            check_search(question, run)  # what would be refused after the audit is refused before it
+            run.log.update(now=True, stage="audit", task=None)
+            audit = audit_question(question, run.executor, run.log, run.interruption.requested)
+            run.interruption.check()
+        run.log.update(now=True, stage="search", task=None)
         outcome = search_question(question, run, budget.search_deadline)
-        return notification.of(select_question(question, outcome, run, budget, promote=promote))
+        return notification.of(select_question(question, outcome, run, budget, promote=promote, audit=audit))

@@ -19,6 +19,8 @@ from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
 from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic, write_json
 from fdsearch.parameters import PARAMETERS
 from fdsearch.progress import Progress
+from fdsearch.registry.references import check_name
+from fdsearch.selection.decision import check_classes
 from fdsearch.space import SearchSpace, Value
 from fdsearch.training.job import JobMaker
 from fdsearch.trial import TrialConfig
@@ -80,11 +82,14 @@ def open_question(
     """
     from fdsearch.models.builders import load_plugins
 
+    check_name(spec.model_name)
     load_plugins(plugins)
     check_losses(spec.space)
     workspace = Workspace(root.resolve())
     space = resolve_space(spec.space, progress)
-    dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress)
+    dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress, workspace.groups)
+    check_classes(spec.decision, dataset.classes)
+    check_leave_out(spec, dataset)
     partition = assign(dataset, spec.split, workspace.partition(spec.partition_name), remember=remember)
     for note in (*dataset.notes, *partition.changes):
         progress.say(note)
@@ -134,6 +139,20 @@ def check_losses(space: SearchSpace) -> None:
     ]
     if faults:
         raise ConfigError("the search space names unknown losses", faults)
+
+
+def check_leave_out(spec: StudySpec, dataset: Dataset) -> None:
+    """Refuse a `split.leave_out` that names no column of the data.
+
+    Raises
+    ------
+    ConfigError
+    """
+    column = spec.split.leave_out
+    if column is not None and column not in dataset.metadata:
+        fix = did_you_mean(column, list(dataset.metadata))
+        fault = Fault("$.split.leave_out", column, "a column of the manifest beside filename and label", fix)
+        raise ConfigError("the column to leave out does not exist", [fault])
 
 
 def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
@@ -231,8 +250,10 @@ def write_run_files(question: Question) -> None:
     folder, dataset = question.folder, question.dataset
     resolved = {**question.spec.to_json(), "space": question.space.to_json()}
     write_atomic(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
+    sure = [1.0] * len(dataset) if dataset.group_confidence is None else dataset.group_confidence.tolist()
     rows = [
-        (csv_cell(name), csv_cell(group), "1.0") for name, group in zip(dataset.filenames, _names(dataset), strict=True)
+        (csv_cell(name), csv_cell(group), f"{confidence:.3g}")
+        for name, group, confidence in zip(dataset.filenames, _names(dataset), sure, strict=True)
     ]
     write_atomic(folder / "groups.csv", csv_bytes(["filename", "group", "confidence"], rows))
     write_splits(folder / "splits.csv", dataset, question.partition)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdsearch.config import StudySpec
 from fdsearch.files import disk_errors, write_atomic
-from fdsearch.pipeline.database import open_database
+from fdsearch.pipeline.database import has_study, open_database
 from fdsearch.pipeline.first_points import CARRIED_OVER, first_points
 from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
@@ -125,6 +125,15 @@ def search(
                 "seconds": round(time.monotonic() - started, 1),
             }
         )
+
+
+def check_search(question: Question, run: Running) -> None:
+    """Refuse what `search_question` would refuse, a changed definition above all; errors as there."""
+    check_sampler(question.spec.search, question.space)
+    if has_study(question.folder):
+        storage = open_database(question.folder, run.means, run.interruption.requested)
+        with storage_errors(storage.url):
+            check_resumable(storage, question.spec.name, question.definition)
 
 
 def search_question(question: Question, run: Running, deadline: float | None) -> SearchOutcome:

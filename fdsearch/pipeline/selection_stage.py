@@ -8,28 +8,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fdsearch.config import StudySpec
+from fdsearch.config import GroupSpec, StudySpec
 from fdsearch.errors import ResourceError
+from fdsearch.pipeline.auditing import audit_summary, known_audit
+from fdsearch.pipeline.beside import left_out, random_folds
 from fdsearch.pipeline.budget import Budget
+from fdsearch.pipeline.bundle import decision_document
 from fdsearch.pipeline.candidates import (
     Contest,
     baseline_document,
+    contest_luck,
     finished_repeats,
     hold_contest,
     out_of_fold_tables,
-    search_optimism,
 )
 from fdsearch.pipeline.database import open_database
 from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.question import Question, open_question, write_run_files
-from fdsearch.pipeline.registration import appoint, champion, drafts, prepare, register
+from fdsearch.pipeline.registration import appoint, champion, drafts, judge, prepare, register
 from fdsearch.pipeline.reporting import write_tables
 from fdsearch.pipeline.search_stage import SearchOutcome, outcome_of, prepare_study
 from fdsearch.pipeline.stored import store_result
 from fdsearch.progress import Progress, Silent
-from fdsearch.registry import gates
 from fdsearch.search.storage import storage_errors
 
 
@@ -54,12 +56,18 @@ def select(
         with storage_errors(storage.url):
             outcome = outcome_of(question, prepare_study(question, storage, run.log))
             write_run_files(question)
-        budget = Budget(started, spec.budget)
-        return notification.of(select_question(question, outcome, run, budget, promote=promote))
+        budget, audit = Budget(started, spec.budget), known_audit(question) if spec.audit else None
+        return notification.of(select_question(question, outcome, run, budget, promote=promote, audit=audit))
 
 
 def select_question(
-    question: Question, outcome: SearchOutcome, run: Running, budget: Budget, *, promote: bool
+    question: Question,
+    outcome: SearchOutcome,
+    run: Running,
+    budget: Budget,
+    *,
+    promote: bool,
+    audit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Repeats, comparison, final fits, holdout, gates, registration and report of an opened question.
 
@@ -68,7 +76,7 @@ def select_question(
     """
     dataset = question.dataset
     contest = hold_contest(question, outcome.records, run, budget)
-    luck = search_optimism(question, outcome.records)
+    luck = contest_luck(question, contest, outcome.records)
     document: dict[str, Any] = {
         "study": question.spec.name,
         **outcome.to_json(),
@@ -80,9 +88,15 @@ def select_question(
         "baseline": baseline_document(question, contest),
         "optimism": luck["optimism"],
         "search": luck,
+        "choice": contest.chosen.to_json(),
+        "comparisons": list(contest.comparisons),
+        "groups": _groups(question),
+        "audit": None if audit is None else audit_summary(audit),
+        "random_folds": random_folds(question, contest, run, budget),
     }
     run.log.update(now=True, stage="refit and holdout", task=None)
     document |= _register_candidate(question, contest, document, run, promote=promote)
+    document["left_out"] = left_out(question, contest, run, budget)
     document |= {
         "splits": str(question.folder / "splits.csv"),
         "report": str(question.folder / "report.html"),
@@ -98,13 +112,24 @@ def select_question(
     return document
 
 
+def _groups(question: Question) -> dict[str, Any]:
+    """Where the groups come from, and how sure the least certain of inferred ones is."""
+    dataset, confidence = question.dataset, question.dataset.group_confidence
+    declared = question.spec.data.group != GroupSpec()
+    return {
+        "source": "inferred" if dataset.groups_inferred else "given" if declared else "none",
+        "n": len(dataset.group_names),
+        "min_confidence": float(confidence.min()) if dataset.groups_inferred and confidence is not None else None,
+    }
+
+
 def _register_candidate(
     question: Question, contest: Contest, document: Mapping[str, Any], run: Running, *, promote: bool
 ) -> dict[str, Any]:
     """Refit, open the holdout, evaluate the gates and register; the candidate's part of the run's document."""
     name, model = contest.winner, question.spec.model_name
     prepared = prepare(question, contest, name, document, run, sealed=True)
-    verdict = gates.evaluate(question.spec.registry.gates, prepared.figures)
+    verdict = judge(question, prepared.figures)
     version = register(question, prepared)
     alias = appoint(question, version, verdict, promote=promote)
     current = champion(question)
@@ -126,8 +151,8 @@ def _register_candidate(
         "promoted": alias == "champion",
         "holdout": prepared.figures["holdout"],
         "headline": prepared.figures["headline"],
-        "decision": prepared.contract.model_dump(mode="json")["decision"],
-        "decision_why": prepared.contract.decision_why,
+        "agreement": prepared.figures.get("agreement"),
+        **decision_document(prepared.contract),
     }
 
 

@@ -29,8 +29,12 @@ def stored_result(question: Question) -> dict[str, Any] | None:
 
 
 def _key(question: Question) -> str:
-    selection = question.spec.selection.model_dump(mode="json")
-    return digest_json([dict(question.definition), question.identity, selection])
+    """Digest of what a result depends on."""
+    spec = question.spec
+    parts: list[Any] = [dict(question.definition), question.identity, spec.selection.model_dump(mode="json")]
+    decision = spec.decision.model_dump(mode="json", by_alias=True)
+    beside = {"decision": decision, "leave_out": spec.split.leave_out, "gates": spec.registry.gates.model_dump()}
+    return digest_json([*parts, beside])
 
 
 def _asked(question: Question) -> int:

@@ -1,4 +1,4 @@
-"""Curves and matrices as SVG: data URIs for the report, bytes for the dashboard.
+"""Curves and matrices as SVG: data URIs for the report, bytes for the dashboard; `trust_figures` draws with them, too.
 
 Figures hold numbers and our own words only, never a label of the user: text of theirs would meet matplotlib's formula
 parser and its fonts. Drawn without pyplot, which keeps a global list of figures and may open a window.
@@ -36,7 +36,7 @@ def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | 
         A data URI; None where no fold has an epoch (a probe has none).
     """
     drawn = learning_curves_svg(curves)
-    return None if drawn is None else _data_uri(drawn)
+    return None if drawn is None else data_uri(drawn)
 
 
 def learning_curves_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes | None:
@@ -44,19 +44,19 @@ def learning_curves_svg(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
     folds = [rows for rows in curves.values() if rows]
     if not folds:
         return None
-    figure = _figure(width=10.5, height=3.1)
+    figure = blank(width=10.5, height=3.1)
     for index, (train, validation, title) in enumerate(PANELS):
         axes = figure.add_subplot(1, len(PANELS), index + 1)
         drawn = {"training": False, "validation": False}
         for rows in folds:
             for key, color, name in ((train, TRAIN, "training"), (validation, VALIDATION, "validation")):
                 drawn[name] |= _line(axes, rows, key, color, None if drawn[name] else name)
-        _tidy(axes, title, "epoch")
+        tidy(axes, title, "epoch")
         if title != "loss":
             axes.set_ylim(0, 1.03)
         if any(drawn.values()):
             axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def confusion_svg(counts: Sequence[Sequence[int]]) -> bytes:
@@ -71,20 +71,20 @@ def confusion_svg(counts: Sequence[Sequence[int]]) -> bytes:
     """
     n = len(counts)
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-    figure = _figure(width=1.6 + 0.5 * n, height=1.3 + 0.42 * n)
+    figure = blank(width=1.6 + 0.5 * n, height=1.3 + 0.42 * n)
     axes = figure.add_subplot(1, 1, 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row in range(n):
         for column in range(n):
             color = "white" if shares[row][column] > 0.5 else "black"
             axes.text(column, row, str(counts[row][column]), ha="center", va="center", color=color, fontsize=8)
-    _tidy(axes, "pictures, out of fold", "predicted class")
+    tidy(axes, "pictures, out of fold", "predicted class")
     axes.set_ylabel("true class", fontsize=9)
     axes.grid(visible=False)
     numbers = [str(number) for number in range(1, n + 1)]
     axes.set_xticks(range(n), numbers)
     axes.set_yticks(range(n), numbers)
-    return _svg(figure)
+    return svg(figure)
 
 
 def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
@@ -92,17 +92,17 @@ def trial_history(trials: Sequence[Mapping[str, Any]]) -> str | None:
     valued = [trial for trial in trials if trial.get("value") is not None]
     if not valued:
         return None
-    figure = _figure(width=10.5, height=2.8)
+    figure = blank(width=10.5, height=2.8)
     axes = figure.add_subplot(1, 1, 1)
     _scatter(axes, valued, "number")
     if answers := [trial for trial in valued if trial.get("feasible", True)]:
         best = list(accumulate((trial["value"] for trial in answers), max))
         numbers = [trial["number"] for trial in answers]
         axes.step(numbers, best, where="post", color=BEST, linewidth=1.2, label="best so far")
-    _tidy(axes, "", "trial")
+    tidy(axes, "", "trial")
     axes.set_ylabel("macro F1 of the trial")
     axes.legend(frameon=False, fontsize=8)
-    return _data_uri(_svg(figure))
+    return data_uri(svg(figure))
 
 
 def latency_front(trials: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]]) -> str | None:
@@ -110,15 +110,15 @@ def latency_front(trials: Sequence[Mapping[str, Any]], front: Sequence[Mapping[s
     measured = [t for t in trials if t.get("value") is not None and t.get("latency_ms") is not None]
     if not measured:
         return None
-    figure = _figure(width=10.5, height=2.8)
+    figure = blank(width=10.5, height=2.8)
     axes = figure.add_subplot(1, 1, 1)
     _scatter(axes, measured, "latency_ms")
     x, y = ([point[key] for point in front] for key in ("latency_ms", "value"))
     axes.step(x, y, where="post", color=BEST, linewidth=1.2, label="none is better and faster")
-    _tidy(axes, "", "milliseconds for one picture")
+    tidy(axes, "", "milliseconds for one picture")
     axes.set_ylabel("macro F1 of the trial")
     axes.legend(frameon=False, fontsize=8)
-    return _data_uri(_svg(figure))
+    return data_uri(svg(figure))
 
 
 def _scatter(axes: Axes, trials: Sequence[Mapping[str, Any]], key: str) -> None:
@@ -141,7 +141,8 @@ def _line(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str | None, color:
     return True
 
 
-def _tidy(axes: Axes, title: str, below: str) -> None:
+def tidy(axes: Axes, title: str, below: str) -> None:
+    """Give a panel its title, the words below it, and the look of all figures."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title, fontsize=10, loc="left")
@@ -153,13 +154,15 @@ def _tidy(axes: Axes, title: str, below: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _svg(figure: Figure) -> bytes:
+def svg(figure: Figure) -> bytes:
+    """A figure as an SVG file."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -170,5 +173,6 @@ def _svg(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+def data_uri(drawn: bytes) -> str:
+    """An SVG file as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode("ascii")

@@ -1,8 +1,9 @@
 """The report of a run: plain tables to one self-contained page that runs no code and loads nothing.
 
 The page forbids scripts and the network by its own content security policy, and every text is escaped by the template,
-so a label or a file name stays text. `figures` draws the curves; the confusion matrix is an HTML table, because labels
-of any script and length stay readable and selectable there.
+so a label or a file name stays text. `figures` and `trust_figures` draw; the confusion matrix is an HTML table, because
+labels of any script and length stay readable and selectable there. Each part of the page is a file in ``sections`` that
+is silent where the document, which may be an older one, has nothing for it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.report import words
+from fdsearch.report import trust_figures, words
 from fdsearch.report.figures import latency_front, learning_curves, trial_history
 
 if TYPE_CHECKING:
     import jinja2
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
+TEMPLATE = "page.html.j2"
 
 
 def render(tables: Mapping[str, Any]) -> str:
@@ -31,7 +32,7 @@ def render(tables: Mapping[str, Any]) -> str:
         ``epoch``, ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``val_macro_f1``), ``confusion`` (counts,
         true class by predicted class), ``per_class``, ``classes`` (their names in order), ``trials`` (``number``,
         ``state``, ``value``, ``params``, ``latency_ms``, ``feasible``), ``pareto`` (``trial``, ``value``,
-        ``latency_ms``, ``feasible``).
+        ``latency_ms``, ``feasible``). Any key may be absent or None.
 
     Returns
     -------
@@ -50,16 +51,56 @@ def render(tables: Mapping[str, Any]) -> str:
         front=latency_front(trials, tables.get("pareto") or ()),
         trials=trials,
         parameters=list(dict.fromkeys(name for trial in trials for name in trial["params"])),
+        **trust_tables(tables),
     )
+
+
+def trust_tables(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sections about trust need beside the document itself."""
+    evidence, calibration = run.get("decision_evidence") or {}, run.get("calibration") or {}
+    checks = (run.get("audit") or {}).get("shortcut_checks") or ()
+    tests = [row.get("t") or {} for row in run.get("comparisons") or ()]
+    return {
+        "luck": words.luck(run.get("search") or {}),
+        "groups": words.groups(run.get("groups")),
+        "omitted": list(dict.fromkeys(test["why"] for test in tests if test.get("why"))),
+        "shortcut_checks": checks,
+        "shortcut_figure": trust_figures.shortcuts(checks),
+        "reliability": trust_figures.reliability(calibration.get("bins") or {}),
+        "trade_off": trust_figures.trade_off(
+            evidence.get("curve") or {}, (run.get("decision") or {}).get("pass_threshold")
+        ),
+        "rates": rate_rows(evidence.get("rates") or {}),
+        "share_titles": [title for key, title in trust_figures.SHARES if (evidence.get("rates") or {}).get(key)],
+    }
+
+
+def rate_rows(rates: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the table of rates: what is counted, and a cell for each mix of classes.
+
+    Examples
+    --------
+    >>> training = {"escape": {"rate": 0.02, "low": 0.001, "high": 0.1}}
+    >>> rate_rows({"training": training, "line": None})
+    [{'name': 'defective parts that pass', 'cells': ['0.020 (0.001 to 0.100)']}]
+    """
+    mixes = [rates[key] for key, _ in trust_figures.SHARES if rates.get(key)]
+    return [
+        {"name": name, "cells": [words.rate(mix.get(event)) for mix in mixes]}
+        for event, name in words.EVENTS.items()
+        if any(mix.get(event) for mix in mixes)
+    ]
 
 
 @functools.cache
 def _page() -> jinja2.Template:
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(score=words.score, interval=words.interval, plain=words.plain, duration=words.seconds)
-    return environment.from_string(TEMPLATE.read_text("utf-8"))
+    environment.filters["how_many"] = words.count
+    return environment.get_template(TEMPLATE)
 
 
 def champion_sentence(run: Mapping[str, Any]) -> str:

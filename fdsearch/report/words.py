@@ -46,6 +46,90 @@ SCORES = (
 """The scores of a run: key in its document, name, key of the figure."""
 
 
+EVENTS = {
+    "escape": "defective parts that pass",
+    "false_reject": "good parts that are rejected",
+    "review": "parts that go to a person",
+}
+"""What rates are given of: key in the document, words."""
+
+GROUP_SOURCES = {
+    "given": "given by the study",
+    "inferred": "inferred from pictures, names, order and time",
+    "none": "none were given, each picture counts as a part",
+}
+"""Where the groups in use come from."""
+
+
+def groups(entry: Mapping[str, Any] | None) -> str:
+    """Where the groups of a run come from; empty where the document does not say.
+
+    Examples
+    --------
+    >>> groups({"source": "inferred", "n": 217, "min_confidence": 0.61, "proposals": 0})
+    'inferred from pictures, names, order and time, 217 parts, the least certain with confidence 0.61'
+    >>> groups({"source": "none", "n": 90, "proposals": 12}), groups(None)
+    ('none were given, each picture counts as a part, 90 parts, 12 proposals would join some of them', '')
+    """
+    if not entry:
+        return ""
+    source = str(entry.get("source"))
+    said = [GROUP_SOURCES.get(source, source)]
+    if entry.get("n") is not None:
+        said.append(f"{entry['n']} parts")
+    if source == "inferred" and entry.get("min_confidence") is not None:
+        said.append(f"the least certain with confidence {entry['min_confidence']:.2f}")
+    if proposals := entry.get("proposals"):
+        found = count(proposals)
+        said.append(f"{found} proposal{'' if found == '1' else 's'} would join some of them")
+    return ", ".join(said)
+
+
+def luck(search: Mapping[str, Any]) -> str:
+    """What having been chosen is worth, in a sentence; empty where it is not known.
+
+    Examples
+    --------
+    >>> luck({"raw": 0.69, "optimism": 0.03, "corrected": 0.66, "words": "having been chosen among 9 trials flatters"})
+    'Cross-validated 0.690; having been chosen among 9 trials flatters, which leaves 0.660.'
+    >>> luck({"raw": 0.69, "optimism": 0.03, "corrected": 0.66, "n_trials": 9})  # of an earlier run
+    "The search's best value was 0.690; the best of 9 trials, it flatters by at least 0.030, which leaves 0.660."
+    """
+    if search.get("corrected") is None:
+        return ""
+    raw, left = score(search.get("raw")), score(search["corrected"])
+    if search.get("words"):
+        return f"Cross-validated {raw}; {search['words']}, which leaves {left}."
+    trials, taken = plain(search.get("n_trials")), score(search.get("optimism"))
+    best = f"The search's best value was {raw}; the best of {trials} trials, it"
+    return f"{best} flatters by at least {taken}, which leaves {left}."
+
+
+def rate(figures: Mapping[str, Any] | None) -> str:
+    """A rate with its exact bounds.
+
+    Examples
+    --------
+    >>> rate({"rate": 0.02, "low": 0.001, "high": 0.1}), rate({"rate": None, "low": None, "high": None}), rate(None)
+    ('0.020 (0.001 to 0.100)', 'not given', 'not given')
+    """
+    if not figures or figures.get("rate") is None:
+        return "not given"
+    bounds = None if figures.get("low") is None else (figures["low"], figures["high"])
+    return score(figures["rate"]) + (f" ({interval(bounds)})" if bounds else "")
+
+
+def count(value: Any) -> str:
+    """How many there are, of a list or of what has been counted already.
+
+    Examples
+    --------
+    >>> count([1, 2]), count(2), count(None)
+    ('2', '2', '0')
+    """
+    return str(value if isinstance(value, int) else len(value or ()))
+
+
 def seconds(value: float | None) -> str:
     """A duration.
 

@@ -125,6 +125,16 @@ def test_pictures_of_a_part_share_its_decision(run: Run, pictures: Path) -> None
     assert first["decision"] == second["decision"]
 
 
+def test_a_column_of_a_table_names_the_parts(run: Run, pictures: Path) -> None:
+    promote(run, 1)
+    (pictures / "lot.csv").write_text("filename,part\nlot2_a.png,x\nlot1_a.png,x\n", encoding="utf-8")
+    arguments = ("predict", "tiles", pictures / "lot.csv", "--json", "--group")
+    first, second = json.loads(run(*arguments, "part"))["predictions"]
+    assert [Path(row["filename"]).name for row in (first, second)] == ["lot2_a.png", "lot1_a.png"]
+    assert (first["decision"], first["reject_as"]) == (second["decision"], second["reject_as"])
+    run(*arguments, "prt", code=3)
+
+
 def test_unreadable_pictures_are_all_named(run: Run, pictures: Path) -> None:
     promote(run, 1)
     (pictures / "lot1_a.png").write_bytes(b"")

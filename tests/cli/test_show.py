@@ -115,24 +115,6 @@ def test_tables_in_a_pipe_are_literal_and_whole(capsys: pytest.CaptureFixture[st
     assert all(line == line.rstrip() for line in out.splitlines())
 
 
-def test_an_audit_names_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
-    problem = {"where": "labels.csv, row 3", "got": "x.png", "expected": "a picture", "fix": "remove it"}
-    show.audit(
-        {
-            "n": 2,
-            "classes": {"<script>": 2},
-            "problems": [problem] * 2,
-            "duplicate_groups": [{"kind": "exact", "filenames": ["a.png", "b.png"], "labels": ["good", "bad"]}],
-            "shortcuts": [{"feature": "size", "score": 0.9, "chance": 0.5, "ci": [0.8, 0.95]}],
-            "label_suspects": [],
-            "groups_csv": "/r/groups.csv",
-        }
-    )
-    out = capsys.readouterr().out
-    assert out.count("labels.csv, row 3: got x.png") == 2
-    assert "exact: a.png, b.png (bad, good)" in out and "feature size" in out
-
-
 @pytest.mark.parametrize(
     ("function", "document", "words"),
     [

@@ -111,7 +111,8 @@ def test_a_run_killed_after_its_search_goes_on_and_opens_the_holdout_once(
 
 def openings(root: Path) -> int:
     """How often the holdout was opened."""
-    return sum(len(path.read_text().splitlines()) for path in (root / "partitions").glob("*.openings.jsonl"))
+    log = root / "registry" / "holdouts.jsonl"
+    return len(log.read_text().splitlines()) if log.is_file() else 0
 
 
 def watch_repeats(run: list[str], folder: Path, kept: dict[Path, int]) -> dict[Path, int]:

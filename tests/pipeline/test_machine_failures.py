@@ -11,8 +11,7 @@ import pytest
 
 from fdsearch.errors import ResourceError
 from fdsearch.execution.in_process import InProcess
-from fdsearch.pipeline.candidates import _continued
-from fdsearch.pipeline.finished_jobs import FinishedJobs
+from fdsearch.pipeline.finished_jobs import FinishedJobs, continued
 from fdsearch.pipeline.interruption import Interruption
 from fdsearch.training.job import OF_THE_MACHINE, Job
 from fdsearch.trial import TrialConfig
@@ -38,7 +37,7 @@ def run_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(tmp_path))
     executor = InProcess(target="machine_target:fit")
     running: Any = SimpleNamespace(executor=executor, interruption=Interruption(), log=None)
-    return _continued(running, FinishedJobs(tmp_path / "repeats"))
+    return continued(running, FinishedJobs(tmp_path / "repeats"))
 
 
 @pytest.mark.parametrize("failure", sorted(OF_THE_MACHINE))

@@ -113,11 +113,11 @@ def test_the_predictor_repeats_the_holdouts_figures(document: dict[str, Any], ro
 
 def test_a_finished_study_prints_the_stored_result(document: dict[str, Any], root: Path, pictures: Path) -> None:
     before = sorted(path for path in (root / "registry").rglob("*"))
-    openings = next((root / "partitions").glob("*.jsonl")).read_text()
+    openings = (root / "registry" / "holdouts.jsonl").read_text()
     again = pipeline.run(parse_study(study(pictures), "tiles", pictures), root)
     assert again == document
     assert sorted(path for path in (root / "registry").rglob("*")) == before
-    assert next((root / "partitions").glob("*.jsonl")).read_text() == openings
+    assert (root / "registry" / "holdouts.jsonl").read_text() == openings
 
 
 def test_the_run_folder_holds_what_the_design_names(document: dict[str, Any], root: Path) -> None:
@@ -149,6 +149,20 @@ def test_one_configuration_scores_as_its_trial_did(document: dict[str, Any], roo
     assert trained["per_class"].keys() == {"crack", "free", "hole"}
 
 
+def test_another_decision_is_another_version(
+    document: dict[str, Any], root: Path, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    raw = study(pictures, decision={"max_escape_rate": 0.5}, audit=False)
+    again = pipeline.run(parse_study(raw, "tiles", pictures), tmp_path / "root")
+    registry = Registry(tmp_path / "root" / "registry")
+    before, after = (registry.version("tiles", each["candidate"]["version"]) for each in (document, again))
+    assert after.manifest.version > before.manifest.version
+    bounds = [json.loads(version.read("contract.json"))["decision"]["max_escape_rate"] for version in (before, after)]
+    assert bounds == [0.3, 0.5]
+    assert again["holdout"]["openings"] == document["holdout"]["openings"]  # the same candidate looks once more
+
+
 def test_new_pictures_keep_old_roles_and_start_from_the_old_best(
     document: dict[str, Any], root: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +183,9 @@ def test_new_pictures_keep_old_roles_and_start_from_the_old_best(
     assert second["candidate"]["alias"] == "challenger"
     assert second["champion"]["version"] == document["champion"]["version"]
     assert second["holdout"]["openings"] == 2
+    assert not second["holdout"]["independent"]
+    assert second["holdout"]["words"] == "not independent: 2 candidates have seen this holdout"
+    assert Registry(root / "registry").verify()["openings"] == 2
 
 
 def _add_third_shot(folder: Path, label: str, part: int) -> None:

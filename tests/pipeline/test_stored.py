@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from fdsearch.config import SearchSpec, SelectionSpec
+from fdsearch.config import DecisionSpec, Gates, RegistrySpec, SearchSpec, SelectionSpec, SplitSpec
 from fdsearch.pipeline.stored import store_result, stored_result
 
 
-def question(folder: Path, n_trials: int = 3, definition: str = "a") -> Any:
+def question(folder: Path, n_trials: int = 3, definition: str = "a", **changes: Any) -> Any:
     """What `stored` reads of a question."""
-    spec = SimpleNamespace(search=SearchSpec(n_trials=n_trials), selection=SelectionSpec())
+    said = {
+        **{"selection": SelectionSpec(), "split": SplitSpec(), "decision": DecisionSpec(), "registry": RegistrySpec()},
+        **changes,
+    }
+    spec = SimpleNamespace(search=SearchSpec(n_trials=n_trials), **said)
     return SimpleNamespace(folder=folder, spec=spec, definition={"space": definition}, identity="0" * 64)
 
 
@@ -24,6 +28,20 @@ def test_a_result_answers_its_own_question_with_no_more_trials(tmp_path: Path) -
     assert stored_result(question(tmp_path, n_trials=2)) == {"best_value": 0.5}
     assert stored_result(question(tmp_path, n_trials=4)) is None
     assert stored_result(question(tmp_path, definition="b")) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": SelectionSpec(top_k=1)},
+        {"split": SplitSpec(leave_out="lot")},
+        {"decision": DecisionSpec(max_escape_rate=0.1)},
+        {"registry": RegistrySpec(gates=Gates(min_macro_f1=0.5))},
+    ],
+)
+def test_what_is_promised_and_shown_is_part_of_the_question(tmp_path: Path, changes: dict[str, Any]) -> None:
+    store_result(question(tmp_path), {"best_value": 0.5})
+    assert stored_result(question(tmp_path, **changes)) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trusted import trusted
 
 from fdsearch.report.html import champion_sentence, confusion_rows, render, score_rows
 
@@ -152,6 +153,79 @@ def test_every_table_may_be_absent_or_null(key: str) -> None:
     absent = {name: value for name, value in undrawn().items() if name != key}
     assert render(absent).rstrip().endswith("</html>")
     assert render({**absent, key: None}).rstrip().endswith("</html>")
+
+
+@pytest.fixture(scope="module")
+def trust_page() -> str:
+    return " ".join(render({**tables(), **trusted(EVIL)}).split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cross-validated 0.710; having been chosen among 15 trials flatters it by at least 0.030, which leaves 0.680.",
+        "The holdout is not independent: 2 candidates have seen this holdout",
+        "Groups were inferred: the intervals know nothing of parts that were joined or separated wrongly.",
+        "With random folds the frozen probe would seem to reach 0.920",
+        "it reaches 0.520 on the same 1104 pictures. The first figure is wrong: they mix parts.",
+        "Taken: trial-3, a tie. Given up for it: a macro F1 of 0.0042, the lead of trial-7.",
+        "<td>a tie</td>",
+        "<td>better</td>",
+        "t-test omitted: a fold lacks &lt;script&gt;",
+        "0.400 to 0.600 (95 %)",
+        "none (no other teaches it)",
+        "inferred from pictures, names, order and time, 217 parts, the least certain with confidence 0.61",
+        "<dt>labels a model doubts</dt><dd>41</dd>",
+        "<dt>contact sheets</dt><dd>/a/index.html</dd>",
+        "is darker",
+        "(temperature)",
+        'expected calibration error</td><td class="number">0.120</td><td class="number">0.030</td>',
+        "at least 0.97",
+        "Claimed: at most 0.1 of defective parts pass, at confidence 0.95",
+        "<td>defective parts that pass</td><td>0.020 (0.001 to 0.100)</td><td>0.050 (0.000 to 0.200)</td>",
+        "the promise is about the development parts.",
+        "a share of 0.900 of the 40 parts with several pictures",
+        "60 of 70 sealed parts get the same class. The same decision is made about a share of 0.800",
+        "A picture runs through 5 networks.",
+        "2 times, not independent: 2 candidates have seen this holdout",
+    ],
+)
+def test_the_page_says_how_far_to_trust(trust_page: str, words: str) -> None:
+    assert words in trust_page
+
+
+def test_labels_stay_text_in_every_section(trust_page: str) -> None:
+    assert "<script" not in trust_page
+    assert trust_page.count("<img") == 5
+    assert not re.search(r"""(?:src|href|action)\s*=\s*(?!["']data:image/svg\+xml;base64,)""", trust_page)
+
+
+@pytest.mark.parametrize("key", list(trusted()))
+def test_older_documents_lack_what_is_said_about_trust(key: str) -> None:
+    whole = {**undrawn(), **trusted()}
+    absent = {name: value for name, value in whole.items() if name != key}
+    assert render(absent).rstrip().endswith("</html>")
+    assert render({**absent, key: None}).rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize("key", [key for key, value in trusted().items() if isinstance(value, dict)])
+def test_a_section_may_know_little(key: str) -> None:
+    little = {"headline": {"value": 0.5, "source": "holdout", "min_groups": 3}}.get(key, {"why": "not measured"})
+    assert render({**undrawn(), key: little}).rstrip().endswith("</html>")
+
+
+def test_a_claim_that_is_refused_says_what_it_needs() -> None:
+    evidence = {**trusted()["decision_evidence"], "needed": 2995, "curve": {"training": [], "line": None}}
+    refused = {"decision": None, "decision_why": "2995 defective parts are needed", "decision_evidence": evidence}
+    text = " ".join(render({**undrawn(), **refused}).split())
+    assert "Nothing passes without a person</span>: 2995 defective parts are needed." in text
+    assert "Defective parts that could carry the claim: about 2995; there are 60." in text
+
+
+def test_costs_claim_nothing() -> None:
+    decision = {"unit": "group", "costs": [[0, 1, 5], [90, 1, 0]]}
+    text = " ".join(render({**undrawn(), "decision": decision}).split())
+    assert "the least expected cost counts" in text and "Claimed" not in text
 
 
 def test_a_gain_without_interval_is_not_claimed() -> None:
