@@ -63,9 +63,9 @@ def register(first: Keypoints, second: Keypoints) -> Floats32 | None:
 def _ratio_matches(similar: Floats32) -> Matches:
     """Mutual matches whose squared distance, 2 - 2 * cosine, beats that of the second nearest by the squared ratio."""
     own, other = _mutual(similar, -1)
-    best = similar[own, other]
-    second = np.partition(similar, -2, axis=1)[own, -2]
-    clear = 1 - best < RATIO**2 * (1 - second)
+    best, others = similar[own, other], similar[own]
+    others[np.arange(len(own)), other] = -1
+    clear = 1 - best < RATIO**2 * (1 - others.max(axis=1, initial=-1))
     return own[clear], other[clear]
 
 
