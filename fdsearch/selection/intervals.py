@@ -134,6 +134,24 @@ def least_groups(y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, n_clas
     return np.asarray(np.min(counts, axis=0))
 
 
+def exact_bounds(
+    hits: ArrayLike, total: ArrayLike, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the Clopper-Pearson bounds of binomial shares; without observations they are 0 and 1.
+
+    Examples
+    --------
+    >>> [float(bound.round(3)) for bound in exact_bounds(1, 40, 0.95)]
+    [0.001, 0.132]
+    """
+    from scipy.stats import beta
+
+    k, n, tail = np.asarray(hits), np.asarray(total), (1 - confidence) / 2
+    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1), n - k + 1), 0.0)
+    high = np.where(k < n, beta.ppf(1 - tail, k + 1, np.maximum(n - k, 1)), 1.0)
+    return low, high
+
+
 def recall_bounds(y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, label: int) -> tuple[float, float]:
     """Return exact 95 % bounds of a class's recall over parts.
 
@@ -145,8 +163,6 @@ def recall_bounds(y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, label
     >>> [round(bound, 3) for bound in recall_bounds([1, 1, 1, 0], [1, 1, 0, 0], [5, 5, 6, 7], label=1)]
     [0.013, 0.987]
     """
-    from scipy.stats import binomtest
-
     true, group = np.asarray(y_true), np.asarray(groups)
     bounds = []
     for repeat in np.atleast_2d(np.asarray(y_pred)):
@@ -155,6 +171,6 @@ def recall_bounds(y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, label
         n_missed = len(np.unique(group[rows & (repeat != label)]))
         if not len(parts):
             return 0.0, 1.0
-        exact = binomtest(len(parts) - n_missed, len(parts)).proportion_ci(_CONFIDENCE, method="exact")
-        bounds.append((float(exact.low), float(exact.high)))
+        low, high = exact_bounds(len(parts) - n_missed, len(parts), _CONFIDENCE)
+        bounds.append((float(low), float(high)))
     return min(low for low, _ in bounds), max(high for _, high in bounds)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fdsearch.decide import DECISIONS, REJECT_BELOW
 from fdsearch.selection.decision import THRESHOLDS, Truth
+from fdsearch.selection.intervals import exact_bounds
 
 _EVENTS = {"escape": ("pass", "defective"), "false_reject": ("reject", "good"), "review": ("review", "all")}
 """What is counted: its decision, and among which parts."""
@@ -150,24 +151,6 @@ def line_shares(shares: Mapping[str, float] | None, classes: Sequence[str]) -> N
         return None
     values = np.array([shares[name] for name in classes], dtype=np.float64)
     return np.asarray(values / values.sum())
-
-
-def exact_bounds(
-    hits: ArrayLike, total: ArrayLike, confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the Clopper-Pearson bounds of binomial shares; without observations they are 0 and 1.
-
-    Examples
-    --------
-    >>> [float(bound.round(3)) for bound in exact_bounds(1, 40, 0.95)]
-    [0.001, 0.132]
-    """
-    from scipy.stats import beta
-
-    k, n, tail = np.asarray(hits), np.asarray(total), (1 - confidence) / 2
-    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1), n - k + 1), 0.0)
-    high = np.where(k < n, beta.ppf(1 - tail, k + 1, np.maximum(n - k, 1)), 1.0)
-    return low, high
 
 
 def _strata(truth: Truth) -> NDArray[np.bool_]:

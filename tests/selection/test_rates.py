@@ -13,7 +13,8 @@ from scipy.stats import binomtest
 
 from fdsearch.decide import REJECT_BELOW, UNSEEN
 from fdsearch.selection.decision import THRESHOLDS, Truth
-from fdsearch.selection.rates import curve, exact_bounds, line_shares, per_class, rates, tally
+from fdsearch.selection.intervals import exact_bounds
+from fdsearch.selection.rates import curve, line_shares, per_class, rates, tally
 
 CLASSES = ["free", "bent", "crack"]
 MASK = [True, False, False]
