@@ -26,7 +26,7 @@ from fdsearch.registry import card, gates
 from fdsearch.registry.draft import CARD, CONTRACT, METRICS, MODEL, Draft
 from fdsearch.registry.store import Registry
 from fdsearch.selection.candidate import Candidate
-from fdsearch.selection.scores import Score, headline
+from fdsearch.selection.scores import SEEN_BY_NOBODY, Score, headline
 from fdsearch.serving.contract import Contract
 
 ACTOR = "fdsearch run"
@@ -133,7 +133,8 @@ def believable(
         Whether others have seen it.
     """
     flattered = question.single_split and contest.validation[name].config.early_stopping.monitor != "none"
-    chosen = _in_words(headline(contest.scores[name], luck, sealed, opened.independent), opened)
+    words = SEEN_BY_NOBODY if opened.independent else opened.words
+    chosen = headline(contest.scores[name], luck, sealed, words)
     if chosen["source"] == "holdout" or not (flattered or luck.get("corrected") is None):
         return chosen
     reason = "its epochs were chosen on the validation part" if flattered else "the search's optimism is unknown"
@@ -144,17 +145,6 @@ def believable(
 def judge(question: Question, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The candidate's figures against the study's gates, and an ensemble that ships against its latency."""
     return gates.evaluate(question.spec.registry.gates, figures) + latency_gate(question, figures.get("agreement"))
-
-
-def _in_words(chosen: Mapping[str, Any], opened: Opened) -> dict[str, Any]:
-    """The headline and what stands beside it, where the holdout's score says how many have seen the holdout."""
-    beside = chosen["beside"]
-    found = {**chosen, "beside": None if beside is None else {**beside, **_seen(beside, opened)}}
-    return {**found, **_seen(chosen, opened)}
-
-
-def _seen(score: Mapping[str, Any], opened: Opened) -> dict[str, str]:
-    return {"words": opened.words} if score["source"] == "holdout" and not opened.independent else {}
 
 
 def _with_model(origin: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fdsearch.selection.intervals import Interval, interval
 HEADLINE_FROM = 15
 """Groups that every class needs in the holdout for its score to be the headline."""
 
-NOT_INDEPENDENT = "not independent: other candidates were scored on the same sealed parts before"
+SEEN_BY_NOBODY = "the sealed parts, which nothing had seen"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def mean_over_repeats(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def headline(
-    out_of_fold: Score, luck: Mapping[str, Any], holdout: Score | None, independent: bool = True
+    out_of_fold: Score, luck: Mapping[str, Any], holdout: Score | None, sealed_words: str = SEEN_BY_NOBODY
 ) -> dict[str, Any]:
     """Choose the one score to be believed.
 
@@ -121,8 +121,8 @@ def headline(
         `corrected` is None, the out-of-fold score stands as it is and its words say so.
     holdout : Score or None
         The candidate's on the sealed pictures.
-    independent : bool
-        False where another candidate was scored on the same sealed pictures before.
+    sealed_words : str
+        What is said of the sealed pictures; another candidate may have been scored on them before.
 
     Returns
     -------
@@ -133,8 +133,7 @@ def headline(
     corrected = _corrected(out_of_fold, luck)
     if holdout is None:
         return {**corrected, "beside": None}
-    words = "the sealed parts, which nothing had seen" if independent else NOT_INDEPENDENT
-    sealed = _headline(holdout.value, holdout.interval, "holdout", words)
+    sealed = _headline(holdout.value, holdout.interval, "holdout", sealed_words)
     if holdout.interval.min_groups >= HEADLINE_FROM:
         return {**sealed, "beside": corrected}
     return {**corrected, "beside": sealed}

@@ -81,7 +81,8 @@ def test_the_words_say_what_was_taken_off_and_what_was_seen() -> None:
     result = headline(scored(0.8, 40, 0.7, 0.9), LUCK, scored(0.7, 20, 0.6, 0.8))
     assert "nothing had seen" in result["words"]
     assert result["beside"]["words"] == "flattered by at least 0.050"
-    again = headline(scored(0.8, 40, 0.7, 0.9), LUCK, scored(0.7, 20, 0.6, 0.8), independent=False)
+    others = "not independent: 2 candidates have seen this holdout"
+    again = headline(scored(0.8, 40, 0.7, 0.9), LUCK, scored(0.7, 20, 0.6, 0.8), others)
     assert again["words"].startswith("not independent")
     assert (again["source"], again["value"]) == ("holdout", 0.7), "the words change, not the figures"
 
