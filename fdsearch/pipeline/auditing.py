@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.config import DataSpec, GroupSpec, SplitSpec
+from fdsearch.config import DataSpec, GroupSpec, SplitSpec, StudySpec
 from fdsearch.data.audit import AUDIT_VERSION
 from fdsearch.data.audit import audit as audit_data
 from fdsearch.data.corrections import corrections_in_force
@@ -146,9 +146,7 @@ def audit_summary(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_question(question: Question) -> tuple[Subject, Opened]:
-    spec = question.spec
-    random_state = spec.search.random_state
-    subject = Subject(spec.name, spec.data, spec.split, question.workspace, spec.partition_name, random_state)
+    subject = _of_study(question.spec, question.workspace)
     return subject, Opened(question.dataset, question.partition, question.maker, baseline_config(question.space))
 
 
@@ -170,8 +168,11 @@ def _subject(target: str, root: Path) -> tuple[Subject, SearchSpace]:
         split = SplitSpec(n_splits=5 if min(found.classes.values()) >= 10 else 3)  # as `init` writes it
         return Subject(found.name, _data_spec(found), split, workspace, found.name, 0), SearchSpace(())
     spec = resolve_study(target, root)
-    random_state = spec.search.random_state
-    return Subject(spec.name, spec.data, spec.split, workspace, spec.partition_name, random_state), spec.space
+    return _of_study(spec, workspace), spec.space
+
+
+def _of_study(spec: StudySpec, workspace: Workspace) -> Subject:
+    return Subject(spec.name, spec.data, spec.split, workspace, spec.partition_name, spec.search.random_state)
 
 
 def _data_spec(found: Inspection) -> DataSpec:

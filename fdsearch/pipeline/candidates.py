@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fdsearch.data.folds import Fold
 from fdsearch.data.partition import repeat_folds
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.metrics import confusion, per_class_report
@@ -102,7 +103,7 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     )
     for note in validation.notes:
         run.log.say(note)
-    return _decided(question, validation, records, trials, params, run)
+    return _decided(question, validation, repeats[: validation.n_repeats], records, trials, params, run)
 
 
 def finished_repeats(question: Question) -> FinishedJobs:
@@ -176,6 +177,7 @@ def _against_itself(question: Question, candidate: Candidate) -> dict[str, Any]:
 def _decided(
     question: Question,
     validation: CrossValidation,
+    repeats: Sequence[Sequence[Fold]],
     records: Sequence[TrialRecord],
     trials: Mapping[str, int],
     params: Mapping[str, Mapping[str, Any]],
@@ -193,7 +195,6 @@ def _decided(
     chosen = choose_candidate(question, validation, values, latencies, run)
     if chosen.winner != chosen.best:
         run.log.say(f"{chosen.winner} is the candidate, not {chosen.best}: {chosen.why}")
-    repeats = [repeat_folds(question.partition, index + 1) for index in range(validation.n_repeats)]
     rows = comparison_rows(question, validation, chosen, trials, repeats)
     return Contest(validation, scores, chosen, tuple(rows), trials, params)
 
