@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.data.in_order import in_order
+from fdsearch.data.parts.agreement import Windows, agreements, one_blas_thread
 from fdsearch.data.parts.candidates import Ints
-from fdsearch.data.parts.flatten import Flat, Floats32, flatten
-from fdsearch.data.parts.keypoints import Keypoints, keypoints
+from fdsearch.data.parts.flatten import Floats32
 from fdsearch.data.parts.neighbours import neighbours
-from fdsearch.data.parts.opencv import opencv
-from fdsearch.data.parts.registration import register
 from fdsearch.data.parts.threshold import Floats
-from fdsearch.data.parts.windows import LEAST_WINDOWS, NOT_COMPARED, beyond, n_windows, window_correlations
+from fdsearch.data.parts.views import View, Views, view_of
+from fdsearch.data.parts.windows import NOT_COMPARED, beyond, n_windows
 from fdsearch.imaging import Gray
 from fdsearch.progress import Progress
 
@@ -37,30 +34,13 @@ LEAST_ALIKE = 3
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """One picture as it is compared.
-
-    Parameters
-    ----------
-    flat : ndarray of int8, shape (h, w)
-    keypoints : Keypoints
-    """
-
-    flat: Flat
-    keypoints: Keypoints
-
-
-Windows = tuple[NDArray[np.float16], NDArray[np.float16]]
-"""Correlations of a pair in the windows of its first and of its second picture; half precision keeps memory small."""
-
-
-@dataclass(frozen=True, eq=False)
 class Comparison:
     """What comparing a set's pictures has shown.
 
     Parameters
     ----------
-    views : tuple of View, length n
+    views : Views
+        Of n pictures.
     usual : sequence of ndarray of float32, length n
         Each picture's mean correlation with its look-alikes, by window.
     pairs : ndarray of int64, shape (m, 2)
@@ -69,7 +49,7 @@ class Comparison:
         As `windows.beyond` gives them, the mean over both pictures; -inf where they could not be compared.
     """
 
-    views: tuple[View, ...]
+    views: Views
     usual: Sequence[Floats32]
     pairs: Ints
     scores: Floats
@@ -86,9 +66,7 @@ class Comparison:
 
     def more(self, pairs: Ints, progress: Progress) -> Floats:
         """Score pairs that were no candidates, shape (k,)."""
-        with _one_blas_thread():
-            found = list(in_order(lambda pair: _windows(self.views, pair), pairs.tolist(), "checking groups", progress))
-        return _scores(pairs, found, self.usual)
+        return _scores(pairs, agreements(self.views, pairs, "checking groups", progress), self.usual)
 
 
 def compare(pictures: Sequence[Gray], progress: Progress) -> Comparison:
@@ -100,32 +78,12 @@ def compare(pictures: Sequence[Gray], progress: Progress) -> Comparison:
         Small copies as `glance` makes them, no two alike.
     progress : Progress
     """
-    with _one_blas_thread():
-        views = tuple(in_order(view_of, pictures, "finding details", progress))
+    with one_blas_thread():
+        views = Views.of(list(in_order(view_of, pictures, "finding details", progress)))
         pairs = neighbours([view.flat for view in views], [view.keypoints for view in views])
-        found = list(in_order(lambda pair: _windows(views, pair), pairs.tolist(), "comparing pictures", progress))
+    found = agreements(views, pairs, "comparing pictures", progress)
     usual = _usual(views, pairs, found)
     return Comparison(views, usual, pairs, _scores(pairs, found, usual))
-
-
-def view_of(picture: Gray) -> View:
-    """A picture made ready for comparison."""
-    flat = flatten(picture)
-    return View(flat, keypoints(flat))
-
-
-def _windows(views: Sequence[View], pair: Sequence[int]) -> Windows | None:
-    """Agreement of a pair seen from both sides; None where it cannot be compared."""
-    first, second = views[pair[0]], views[pair[1]]
-    matrix = register(first.keypoints, second.keypoints)
-    if matrix is None:
-        return None
-    back = opencv().invertAffineTransform(matrix)
-    here = window_correlations(first.flat, second.flat, matrix)
-    there = window_correlations(second.flat, first.flat, back)
-    if min((~np.isnan(here)).sum(), (~np.isnan(there)).sum()) < LEAST_WINDOWS:
-        return None
-    return here.astype(np.float16), there.astype(np.float16)
 
 
 def _usual(views: Sequence[View], pairs: Ints, found: Sequence[Windows | None]) -> list[Floats32]:
@@ -184,14 +142,3 @@ def _scores(pairs: Ints, found: Sequence[Windows | None], usual: Sequence[Floats
         return float(np.mean(both))
 
     return np.array([score(pair, windows) for pair, windows in zip(pairs.tolist(), found, strict=True)], np.float64)
-
-
-def _one_blas_thread() -> AbstractContextManager[Any]:
-    """Our threads each multiply small matrices, and BLAS must not start its own for each of them.
-
-    Nor in the search: on two cores that others used too it took five times as long with two threads.
-    """
-    from threadpoolctl import threadpool_limits
-
-    limited: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return limited

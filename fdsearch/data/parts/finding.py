@@ -19,7 +19,7 @@ from fdsearch.data.parts.threshold import FalseShares, Floats, Null
 from fdsearch.imaging import Gray
 from fdsearch.progress import Progress
 
-GROUPER_VERSION = "1"
+GROUPER_VERSION = "2"
 """Part of every stored proposal's key: whatever changes a group changes it."""
 
 FALSE = 0.0075

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fdsearch.data.parts.candidates import Ints, all_pairs, directed, distinct, nearest, whitening
+from fdsearch.data.parts.candidates import BLOCK, Ints, all_pairs, directed, distinct, nearest, whitening
 from fdsearch.data.parts.flatten import SHIFTS, Flat, Floats32, cropped, thumbnails
 from fdsearch.data.parts.keypoints import Keypoints
 from fdsearch.data.parts.vlad import learn
 
-BY_DETAILS = 10
+BY_DETAILS = 7
 """Neighbours of each picture by its keypoints. A part's further shots are reached through these, pair by pair."""
 
 BY_THUMBNAILS = 4
@@ -72,4 +72,5 @@ def _vectors(details: Sequence[Keypoints]) -> Floats32 | None:
     if learnt is None:
         return None
     vocabulary, whiten = learnt
-    return whiten(vocabulary.raw(details))
+    blocks = range(0, len(details), BLOCK)
+    return np.concatenate([whiten(vocabulary.raw(details[start : start + BLOCK])) for start in blocks])

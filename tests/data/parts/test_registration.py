@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rephotograph import EACH, Change, rephotograph, textured
 
-from fdsearch.data.parts.comparison import view_of as view
 from fdsearch.data.parts.registration import register
+from fdsearch.data.parts.views import view_of as view
 
 
 @pytest.mark.parametrize("name", EACH)

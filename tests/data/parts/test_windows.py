@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from rephotograph import EACH, Change, look_alike, rephotograph, textured
 
-from fdsearch.data.parts.comparison import View, view_of
 from fdsearch.data.parts.registration import register
 from fdsearch.data.parts.threshold import FLOOR
+from fdsearch.data.parts.views import View, view_of
 from fdsearch.data.parts.windows import beyond, n_windows, window_correlations
 
 SAME = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
