@@ -33,7 +33,7 @@ check: $(INSTALLED) ## check format, style and types
 
 # Those with a short form on generated pictures; the others need data or arguments.
 BENCHMARKS := input first_pass epoch_overhead scaling complete_run versus_plain versus_keras_tuner \
-	parts selection_bias null escapes
+	parts shortcuts selection_bias null escapes
 bench: $(INSTALLED) ## run the short forms of the benchmarks; each prints one JSON line last
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name" >&2; $(BIN)/python "benchmarks/$$name.py" --quick; done
 

@@ -1,38 +1,52 @@
 """Whether something that is not the part's appearance predicts the label: a format, a size, a border, an order.
 
 A network finds such a shortcut if there is one, scores well by it, and fails on the line. Each feature of `data.traits`
-gets a small tree of its own, cross-validated with whole groups; `data.audit` asks with the rows that may be looked at.
+is judged twice: `data.tree_tests` finds any pattern, where a class has parts enough to learn it from; `data.rank_tests`
+finds that the parts of a class, though few, lie on one side of the others. `data.audit` asks with the rows that may be
+looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fdsearch.chance import chance_per_class
-from fdsearch.data.folds import Fold, grouped_stratified_folds
+from fdsearch.data.rank_tests import Ranked, rank_tests
 from fdsearch.data.traits import Feature
-from fdsearch.metrics import f1_per_class, group_sums, groups_per_class, resamples
+from fdsearch.data.tree_tests import Learnt, tree_tests
+from fdsearch.metrics import groups_per_class
 
 MIN_GROUPS = 5
 """Groups a class needs to take part: with fewer an interval over groups means nothing."""
 
-N_SPLITS, N_DEALS, N_BOOT = 5, 3, 10_000
-"""Folds, number of times they are dealt anew, and resamples of groups."""
-
 CONFIDENCE = 0.95
-"""Of all intervals together."""
-
-WIDENING = (1 + N_SPLITS / (N_SPLITS - 1)) ** 0.5
-"""Of an interval that resamples predictions as if they were independent: any two folds' trees have learnt from the same
-parts, and a lucky set of parts is lucky in all folds (Nadeau and Bengio: the variance of the mean of k folds is 1 / k +
-1 / (k - 1) of a fold's, not 1 / k)."""
+"""Of all intervals together; the trees and the ranks may each miss half as often."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """How well a feature tells one class, or the label as a whole, and the class that it tells most surely."""
+
+    measure: str
+    whole: bool
+    label: int
+    score: float
+    chance: float
+    low: float
+    high: float
+    column: int | None = None
+
+    @property
+    def above(self) -> float:
+        """How far the interval lies above chance."""
+        return self.low - self.chance
 
 
 def shortcuts(
@@ -53,11 +67,13 @@ def shortcuts(
     -------
     list of dict
         One entry per feature: ``feature``; ``class``, the one that is told by it, None where it is the label as a
-        whole; ``score``, that class's F1, or the macro F1, of the pooled out-of-fold predictions, averaged over three
-        deals of the folds; ``chance``, what predictions with these shares reach without knowing anything; ``ci``,
-        interval of the score from resampling groups, widened for the folds' common parts and for the number of features
-        and classes; ``alarm``, whether that lies above chance; ``visible``, whether a network can see the feature;
-        ``reason``, which class gives itself away by what.
+        whole; ``measure``, "F1" or "AUC"; ``score``; ``chance``, what is reached without knowing anything; ``ci``,
+        interval of the score; ``alarm``, whether that lies above chance; ``visible``, whether a network can see the
+        feature; ``reason``, which class gives itself away by what.
+        An F1 is that of a class, or the macro F1, of the pooled out-of-fold predictions, averaged over three deals of
+        the folds; its interval comes from resampling groups, widened for the folds' common parts and for the number of
+        features and classes. An AUC is the chance that the feature's most telling number is larger (or, throughout,
+        smaller) in a part of the class than in another part, as in `rank_tests`.
     str
         Which classes took no part because they have fewer than `MIN_GROUPS` groups, or why there is no entry; else
         empty.
@@ -79,77 +95,59 @@ def shortcuts(
         return [], why
     rows = np.flatnonzero(np.isin(true, kept))
     true, group = np.searchsorted(kept, true[rows]).astype(np.int64), group[rows]
-    deals = [grouped_stratified_folds(true, group, N_SPLITS, (random_state + deal) % 2**32) for deal in range(N_DEALS)]
-    predicted = np.stack([[_predict(feature.values[rows], true, folds) for folds in deals] for feature in features])
-    resampled = _above_chance(true, predicted, group, len(kept), random_state)
-    tail = (1 - CONFIDENCE) / 2 / resampled[..., 0].size
+    values, level = [feature.values[rows] for feature in features], (1 + CONFIDENCE) / 2
+    learnt = tree_tests(values, true, group, level, random_state)
+    asked = range(len(kept) if len(kept) > 2 else 1)  # of two classes one is what the other is not
+    ranked = rank_tests(np.hstack(values), true, group, asked, level, random_state)
+    ends = np.cumsum([numbers.shape[1] for numbers in values]).tolist()
     names = [classes[label] for label in kept.tolist()]
     return [
-        _entry(feature, feature.values[rows], true, predictions, np.nanquantile(above, [tail, 1 - tail], axis=1), names)
-        for feature, predictions, above in zip(features, predicted, resampled, strict=True)
+        _entry(feature, numbers, true, [*_of_tree(tree), _of_ranks(ranked, end - numbers.shape[1], end)], names)
+        for feature, numbers, tree, end in zip(features, values, learnt, ends, strict=True)
     ], why
 
 
-def _predict(values: Floats, labels: Ints, folds: Sequence[Fold]) -> Ints:
-    """Out-of-fold classes of a small tree, shape (n,)."""
-    from sklearn.tree import DecisionTreeClassifier
-
-    # A tree asks for order only, and keeps its numbers in single precision: ranks are exact there, times are not.
-    ranks = np.column_stack([np.unique(column, return_inverse=True)[1] for column in values.T])
-    predicted = np.empty(len(labels), np.int64)
-    for fold in folds:
-        tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=0.02, class_weight="balanced", random_state=0)
-        tree.fit(ranks[fold.train], labels[fold.train])
-        predicted[fold.validation] = tree.predict(ranks[fold.validation])
-    return predicted
+def _of_tree(tree: Learnt) -> tuple[_Answer, _Answer]:
+    """About the label as a whole, then about the class that lies farthest above chance."""
+    answers = np.column_stack([tree.f1, tree.chance, tree.low, tree.high]).tolist()
+    surest = int((tree.low - tree.chance)[1:].argmax())
+    return _Answer("F1", True, surest, *answers[0]), _Answer("F1", False, surest, *answers[1 + surest])
 
 
-def _above_chance(labels: Ints, predicted: Ints, groups: Ints, n_classes: int, random_state: int) -> Floats:
-    """Scores minus chance in resamples of groups, averaged over the deals; every feature sees the same resamples.
-
-    Of predictions (n_features, n_deals, n) an array (n_features, 1 + n_classes, k): the macro F1, then the F1 of each
-    class, NaN where a resample lacks it.
-    """
-    n_features, n_deals, n = predicted.shape
-    sums = group_sums(labels, predicted.reshape(-1, n), groups, n_classes)
-    found = []
-    for weights in resamples(len(sums), N_BOOT, random_state):
-        counts = (weights @ sums.reshape(len(sums), -1)).reshape(-1, 3, n_features, n_deals, n_classes)
-        hits, true, claimed = np.moveaxis(counts, 1, 0)
-        f1 = 2 * hits / np.maximum(true + claimed, 1)
-        by_luck = 2 * true * claimed / np.maximum(true.sum(axis=-1, keepdims=True) * (true + claimed), 1)
-        above = np.where(true > 0, f1 - by_luck, np.nan).mean(axis=2)
-        found.append(np.concatenate([np.nanmean(above, axis=-1, keepdims=True), above], axis=-1))
-    return np.moveaxis(np.concatenate(found), 0, -1)
+def _of_ranks(tests: Sequence[Ranked], start: int, end: int) -> _Answer:
+    """About the class and the column of a feature that lie farthest above chance, whether upwards or downwards."""
+    auc = np.stack([test.auc[start:end] for test in tests])
+    margin = np.stack([test.margin[start:end] for test in tests])
+    score = 0.5 + np.abs(auc - 0.5)
+    label, column = np.unravel_index(int((score - margin).argmax()), score.shape)
+    best, half = float(score[label, column]), float(margin[label, column])
+    return _Answer("AUC", False, int(label), best, 0.5, best - half, best + half, int(column))
 
 
 def _entry(
-    feature: Feature, values: Floats, labels: Ints, predicted: Ints, ends: Floats, classes: Sequence[str]
+    feature: Feature, values: Floats, labels: Ints, answers: Sequence[_Answer], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """`predicted` is of shape (n_deals, n), `ends` are two quantiles of what `_above_chance` gives of the feature."""
-    f1 = np.mean([f1_per_class(labels, deal, len(classes)) for deal in predicted], axis=0)
-    by_luck = np.mean([chance_per_class(labels, deal, len(classes)) for deal in predicted], axis=0)
-    scores, chances = (np.append(each.mean(), each) for each in (f1, by_luck))
-    lows, highs = scores + WIDENING * (chances + ends - scores)
-    above = lows - chances
-    # A class of few pictures may give itself away and hardly change the mean over the classes.
-    told = 0 if above[0] > 0 or above.max() <= 0 else int(above.argmax())
+    """`answers` are those about the label as a whole, then about a class: few pictures hardly change a mean."""
+    told = next((answer for answer in answers if answer.above > 0), answers[0])
     return {
         "feature": feature.name,
-        "class": classes[told - 1] if told else None,
-        "score": float(scores[told]),
-        "chance": float(chances[told]),
-        "ci": [max(float(lows[told]), 0.0), min(float(highs[told]), 1.0)],
-        "alarm": bool(above[told] > 0),
+        "class": None if told.whole else classes[told.label],
+        "measure": told.measure,
+        "score": told.score,
+        "chance": told.chance,
+        "ci": [max(told.low, 0.0), min(told.high, 1.0)],
+        "alarm": told.above > 0,
         "visible": feature.visible,
-        "reason": _reason(feature, values, labels, told - 1 if told else int((f1 - by_luck).argmax()), classes),
+        "reason": _reason(feature, values, labels, told, classes),
     }
 
 
-def _reason(feature: Feature, values: Floats, labels: Ints, label: int, classes: Sequence[str]) -> str:
+def _reason(feature: Feature, values: Floats, labels: Ints, told: _Answer, classes: Sequence[str]) -> str:
     """The number in which a class that gives itself away differs most, and what a network has of it."""
+    label, column = told.label, told.column
     inside, outside = values[labels == label].mean(axis=0), values[labels != label].mean(axis=0)
-    column = int(np.argmax(np.abs(inside - outside) / np.maximum(values.std(axis=0), 1e-12)))
+    if column is None:
+        column = int(np.argmax(np.abs(inside - outside) / np.maximum(values.std(axis=0), 1e-12)))
     name, here, there = feature.columns[column], float(inside[column]), float(outside[column])
     if feature.share:
         found = f"{name} holds for {here:.0%} of {classes[label]}, for {there:.0%} of the others"

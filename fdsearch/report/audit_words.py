@@ -57,11 +57,11 @@ def shortcut(entry: Entry) -> str:
     >>> found = {"feature": "size", "score": 0.9, "chance": 0.5, "ci": [0.8, 0.95], "reason": "width is 9"}
     >>> shortcut(found)
     'size alone reaches a macro F1 of 0.900 (0.800 to 0.950), chance 0.500: width is 9'
-    >>> shortcut({**found, "class": "bent", "reason": ""})
-    'size alone reaches an F1 of bent of 0.900 (0.800 to 0.950), chance 0.500'
+    >>> shortcut({**found, "class": "bent", "measure": "AUC", "reason": ""})
+    'size alone reaches an AUC of bent of 0.900 (0.800 to 0.950), chance 0.500'
     """
     why = f": {entry['reason']}" if entry.get("reason") else ""
-    what = f"an F1 of {entry['class']}" if entry.get("class") is not None else "a macro F1"
+    what = f"an {entry['measure']} of {entry['class']}" if entry.get("class") is not None else "a macro F1"
     bounds = interval(entry["ci"])
     return (
         f"{entry['feature']} alone reaches {what} of {score(entry['score'])} ({bounds}), "

@@ -125,7 +125,7 @@ def shortcuts(checks: Sequence[Row]) -> str | None:
             axes.plot(row["ci"], [number, number], color=color, linewidth=1.6)
         axes.plot([row["score"]], [number], color=color, marker="o", markersize=5, linestyle="none")
         axes.plot([row["chance"]], [number], color="black", marker="|", markersize=11, linestyle="none")
-    tidy(axes, "", "macro F1, or F1 of a class, from this feature alone (bar: chance)")
+    tidy(axes, "", "macro F1, or F1 or AUC of a class, from this feature alone (bar: chance)")
     axes.set_yticks(range(1, len(checks) + 1), [str(number) for number in range(1, len(checks) + 1)])
     axes.set_ylim(len(checks) + 0.6, 0.4)
     axes.set_xlim(0, 1.02)

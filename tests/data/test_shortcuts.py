@@ -66,6 +66,30 @@ def test_a_class_of_few_parts_that_gives_itself_away_is_named() -> None:
     assert not other["alarm"] and other["class"] is None
 
 
+def test_a_class_of_six_parts_that_only_lies_on_one_side_is_told_by_ranks() -> None:
+    labels, groups = parts(n_groups=120, shots=6)
+    rare = np.isin(groups, groups[labels == 2][:: 6 * 5])
+    labels = np.where(rare, 3, np.minimum(labels, 1))
+    rng = np.random.default_rng(0)
+    gray = (
+        110 + 15 * rng.normal(size=120)[groups] + 30 * rng.normal(size=len(groups))
+    )  # exposures differ more than parts
+    found, _ = shortcuts([feature(gray), feature(gray - 45 * rare)], labels, groups, "abcd")
+    innocent, planted = found
+    assert not innocent["alarm"]
+    assert planted["alarm"] and (planted["class"], planted["measure"], planted["chance"]) == ("d", "AUC", 0.5)
+    assert 0.5 < planted["ci"][0] < planted["score"] < planted["ci"][1] <= 1
+    assert " in d on average" in planted["reason"]
+
+
+def test_of_two_classes_one_is_what_the_other_is_not() -> None:
+    labels, groups = parts(n_groups=40)
+    labels = np.minimum(labels, 1)
+    values = np.random.default_rng(1).normal(size=40)[groups] + 2.5 * (labels == 0)
+    [found], _ = shortcuts([feature(values)], labels, groups, CLASSES)
+    assert found["alarm"] and found["class"] in {None, "crack"}
+
+
 def test_a_kind_is_told_in_shares() -> None:
     labels, groups = parts()
     values = np.column_stack([labels == 0, labels != 0]).astype(np.float64)
