@@ -219,9 +219,15 @@ class DecisionSpec(Frozen):
 
 
 class Gates(Frozen):
-    """What a candidate must hold to become champion; a figure that cannot be given does not hold."""
+    """What a candidate must hold to become champion; a figure that cannot be given does not hold.
+
+    `min_macro_f1` bounds the lower end of the headline's interval, `max_escape_rate` what is proven about the share of
+    defective parts that pass, `max_latency_ms` the time that the fastest export takes for one picture.
+    """
 
     min_macro_f1: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_escape_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class RegistrySpec(Frozen):

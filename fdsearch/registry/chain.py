@@ -89,6 +89,15 @@ class Chain:
         self._write_head(entry)
         return entry
 
+    def hashes(self) -> list[str]:
+        """The hash of each entry, oldest first; errors as in `read`."""
+        return [digest_json(entry) for entry in self.read()]
+
+    def lags(self) -> bool:
+        """Whether the head is one entry behind, which the next writer mends; errors as in `read`."""
+        entries = self.read()
+        return bool(entries) and _read_or_empty(self.head) != _head_of(entries[-1])
+
     def fault(self, number: int, entry: Mapping[str, Any]) -> Fault:
         """What to say about a whole entry that is not what this file holds."""
         return self._line_fault(number, canonical_json(dict(entry)), "a newer fdsearch may have written it")

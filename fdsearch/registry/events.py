@@ -29,13 +29,15 @@ class Event:
     ----------
     seq : int
         1, 2, 3, ...
-    kind : {"registered", "evaluated", "challenger", "promoted"}
+    kind : {"registered", "evaluated", "challenger", "promoted", "rolled back", "collected"}
     version : int
-        The version it happened to.
+        The version it happened to; of a roll back, the version that is champion again.
     by, when, why : str
         Who did it; UTC, ISO 8601; the reason in words.
     details : mapping
-        ``manifest`` (SHA-256 of manifest.json) of registered, ``gates`` of evaluated, ``generation`` of promoted.
+        ``manifest`` (SHA-256 of manifest.json) of registered; ``gates`` of evaluated; ``generation`` of promoted, with
+        ``gates`` where they were judged and ``forced`` (names of those that do not hold) where they were overridden;
+        ``generation`` and ``instead_of`` (version) of rolled back.
     previous : str
         Hash of the event before; of the first, a digest of the model's name, so that logs cannot be exchanged.
     """
@@ -66,12 +68,17 @@ class EventLog:
     ----------
     folder : Path
         ``ROOT/registry/NAME``.
+
+    Attributes
+    ----------
+    chain : Chain
+        The lines behind the events.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.genesis = digest_json({"model": folder.name})
-        self._chain = Chain(folder / EVENTS, folder / HEAD, self.genesis, folder.name)
+        self.chain = Chain(folder / EVENTS, folder / HEAD, self.genesis, folder.name)
 
     def read(self) -> tuple[Event, ...]:
         """Return all events, oldest first; none where there is no log.
@@ -81,7 +88,7 @@ class EventLog:
         IntegrityError
             If the chain is broken, the last line is torn, the head does not fit, or a line is no event.
         """
-        return tuple(self._event(number, entry) for number, entry in enumerate(self._chain.read(), start=1))
+        return tuple(self._event(number, entry) for number, entry in enumerate(self.chain.read(), start=1))
 
     def append(self, kind: str, version: int, *, by: str, why: str, details: Mapping[str, Any] | None = None) -> Event:
         """Add one event, durably; errors also as in `read`.
@@ -94,7 +101,7 @@ class EventLog:
         check_texts(by=by, why=why)
         when = datetime.now(UTC).isoformat(timespec="seconds")
         body = {"kind": kind, "version": version, "by": by, "when": when, "why": why, "details": dict(details or {})}
-        return Event(**self._chain.append(body))
+        return Event(**self.chain.append(body))
 
     def _event(self, number: int, entry: Entry) -> Event:
         try:
@@ -103,7 +110,7 @@ class EventLog:
                 return event
         except (TypeError, ValueError):
             pass
-        fault = self._chain.fault(number, entry)
+        fault = self.chain.fault(number, entry)
         raise IntegrityError(f"the log of {self.folder.name} holds a line that is no event", [fault])
 
 

@@ -81,6 +81,11 @@ class HoldoutLog:
     root : Path
         ``ROOT/registry``; made with the first opening.
 
+    Attributes
+    ----------
+    chain : Chain
+        The lines behind the openings.
+
     Examples
     --------
     >>> HoldoutLog(Path("no/such/folder")).read()
@@ -89,7 +94,7 @@ class HoldoutLog:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._chain = Chain(root / OPENINGS, root / HEAD, _GENESIS, "the holdouts")
+        self.chain = Chain(root / OPENINGS, root / HEAD, _GENESIS, "the holdouts")
 
     def read(self) -> tuple[Opening, ...]:
         """Return every opening, oldest first.
@@ -99,7 +104,7 @@ class HoldoutLog:
         IntegrityError
             If the log is not as it was written.
         """
-        return tuple(self._opening(number, entry) for number, entry in enumerate(self._chain.read(), start=1))
+        return tuple(self._opening(number, entry) for number, entry in enumerate(self.chain.read(), start=1))
 
     def opened(self, partition: str, holdout: str, data: str) -> list[Opening]:
         """The openings that told something about a holdout, oldest first; errors as in `read`."""
@@ -141,12 +146,12 @@ class HoldoutLog:
                 return known
         now = datetime.now(UTC).isoformat(timespec="seconds")
         added = replace(opening, when=opening.when or now)
-        self._chain.append(asdict(added))
+        self.chain.append(asdict(added))
         return added
 
     def _opening(self, number: int, entry: Entry) -> Opening:
         said = {key: value for key, value in entry.items() if key not in ("seq", "previous")}
         if said.keys() == _KEYS and all(isinstance(value, str) for value in said.values()):
             return Opening(**said)
-        fault = self._chain.fault(number, entry)
+        fault = self.chain.fault(number, entry)
         raise IntegrityError("the log of the holdouts has a line that is no opening", [fault])

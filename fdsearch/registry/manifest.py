@@ -23,6 +23,10 @@ MANIFEST = "manifest.json"
 MAX_BYTES = 4_000_000
 RESTORE = "restore the folder from a backup, or register the model again"
 
+FILE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,3}$"
+"""A file's path inside a version: plain names that cannot leave the folder, whichever system reads them."""
+
+FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -45,7 +49,7 @@ class Manifest(Frozen):
     name: Name
     version: Annotated[int, Field(ge=1)]
     created: str
-    files: dict[str, FileSeal]
+    files: dict[FileName, FileSeal]
     lineage: dict[str, Any]
     packages: dict[str, str]
     code: Sha256

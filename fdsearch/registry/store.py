@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fdsearch.config import NAME_PATTERN
-from fdsearch.errors import ConfigError, ConflictError, Fault, IntegrityError, did_you_mean
-from fdsearch.files import sync_folder
-from fdsearch.registry.disk import disk_errors, exclusive
+from fdsearch.errors import ConfigError, Fault, IntegrityError, did_you_mean
+from fdsearch.registry import decisions
+from fdsearch.registry.disk import disk_errors
 from fdsearch.registry.draft import METRICS, Draft, numbers, place, sweep
-from fdsearch.registry.events import Event, EventLog, check_texts
+from fdsearch.registry.events import Event, check_texts
+from fdsearch.registry.heads import heads
+from fdsearch.registry.holdouts import OPENINGS, HoldoutLog
 from fdsearch.registry.manifest import MANIFEST
+from fdsearch.registry.model import Model
 from fdsearch.registry.references import check_name, parse_reference
+from fdsearch.registry.signature import configured
 from fdsearch.registry.state import ModelState
-from fdsearch.registry.verification import LOCK, VERSIONS, Tally, check_model, check_root
+from fdsearch.registry.verification import verify
 from fdsearch.registry.version import ModelVersion
 
 
@@ -64,23 +67,17 @@ class Registry:
         ResourceError, StorageError
             If the disk is full, or cannot be written.
         """
-        folder = self._folder(name)
+        model = self._model(name)
         check_texts(by=actor)
-        versions = folder / VERSIONS
-        with disk_errors(folder):
+        with disk_errors(model.folder):
             if faults := draft.faults():
                 raise IntegrityError("the draft cannot become a version", faults)
-            self.root.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(exist_ok=True, mode=0o750)
-            versions.mkdir(exist_ok=True, mode=0o750)
-            sync_folder(self.root)
-            with exclusive(folder / LOCK):
-                log = EventLog(folder)
-                registered = ModelState.after(log.read()).manifests
-                sweep(versions, registered)
-                number = 1 + max([*registered, *numbers(versions)], default=0)
-                digest = place(draft, versions, name, number)
-                log.append("registered", number, by=actor, why="new version", details={"manifest": digest})
+            model.make()
+            with model.change() as state:
+                sweep(model.versions, state.manifests, state.collected)
+                number = 1 + max([*state.manifests, *state.collected, *numbers(model.versions)], default=0)
+                digest = place(draft, model.versions, name, number)
+                model.log.append("registered", number, by=actor, why="new version", details={"manifest": digest})
         return self.version(name, number)
 
     def record_evaluated(
@@ -89,21 +86,36 @@ class Registry:
         """Log how a version did against its gates (the result of `gates.evaluate`); errors as in `promote`."""
         holding = sum(bool(gate["holds"]) for gate in gates)
         why = f"{holding} of {len(gates)} gates hold"
-        self._append(name, version, "evaluated", by, why, {"gates": [dict(gate) for gate in gates]})
+        details = {"gates": [dict(gate) for gate in gates]}
+        decisions.note(self._existing(name), version, "evaluated", by=by, reason=why, details=details)
 
     def set_challenger(self, name: str, version: int, *, by: str, reason: str) -> None:
         """Point ``challenger`` at a version; errors as in `promote`."""
-        self._append(name, version, "challenger", by, reason)
+        decisions.note(self._existing(name), version, "challenger", by=by, reason=reason)
 
     def promote(
-        self, name: str, version: int, *, by: str, reason: str, expected_generation: int | None = None
+        self,
+        name: str,
+        version: int,
+        *,
+        by: str,
+        reason: str,
+        expected_generation: int | None = None,
+        gates: Sequence[Mapping[str, Any]] = (),
+        force: bool = False,
     ) -> dict[str, Any]:
         """Make a version champion, after comparing every byte of it with its manifest.
 
         Parameters
         ----------
+        by, reason : str
+            Who decides, and why; the log keeps both.
         expected_generation : int, optional
             The generation the decision was based on, from `models` or `show`; another one by now is a conflict.
+        gates : sequence of mapping
+            How the version was judged for this promotion (`fdsearch.pipeline.promotion`); the log keeps them.
+        force : bool
+            Promote although a gate does not hold; the log names those.
 
         Returns
         -------
@@ -113,29 +125,48 @@ class Registry:
         Raises
         ------
         ConfigError
-            If the version is unknown, or `by` or `reason` is empty.
+            If the version is unknown, `by` or `reason` is empty, or a gate does not hold without `force`.
         ConflictError
             If the generation is another one by now, or another process held the model for a minute.
         IntegrityError
             If the log or the version's files are not as they were written.
         """
-        before = self._append(name, version, "promoted", by, reason, expected_generation=expected_generation)
-        return {"name": name, "version": version, "previous": before.champion, "generation": before.generation + 1}
+        return decisions.promote(
+            self._existing(name),
+            version,
+            by=by,
+            reason=reason,
+            expected_generation=expected_generation,
+            gates=gates,
+            force=force,
+        )
+
+    def rollback(self, name: str, *, by: str, reason: str, expected_generation: int | None = None) -> dict[str, Any]:
+        """Make the champion before this one champion again; called again, the one before that.
+
+        Parameters, errors and result as in `promote`, without gates: it was champion before.
+        """
+        return decisions.roll_back(self._existing(name), by=by, reason=reason, expected_generation=expected_generation)
 
     def models(self) -> list[dict[str, Any]]:
         """Every model as JSON: ``name``, ``versions`` (numbers), ``champion``, ``challenger``, ``generation``."""
         table = []
         for name in self._names():
-            state = self._state(name)
+            state = self.state(name)
             if state.manifests:
                 row = {key: getattr(state, key) for key in ("champion", "challenger", "generation")}
                 table.append({"name": name, "versions": sorted(state.manifests), **row})
         return table
 
+    def state(self, name: str) -> ModelState:
+        """What the events of a model amount to; errors as in `resolve`."""
+        return self._existing(name).state()
+
     def events(self, name: str) -> tuple[Event, ...]:
         """Everything that happened to a model, oldest first; errors as in `resolve`."""
-        self._state(name)
-        return EventLog(self._folder(name)).read()
+        events = self._existing(name).log.read()
+        ModelState.after(events)  # refuses what could not have happened
+        return events
 
     def show(self, reference: str) -> dict[str, Any]:
         """Describe a version as JSON values: manifest, path, aliases, gates, metrics, and its events.
@@ -176,70 +207,57 @@ class Registry:
         wanted = parse_reference(reference)
         if wanted.version is not None:
             return self.version(wanted.name, wanted.version)
-        state = self._state(wanted.name)
+        state = self.state(wanted.name)
         number = state.champion if wanted.alias == "champion" else state.challenger
         if number is None:
             known = ", ".join(f"{wanted.name}:{each}" for each in sorted(state.manifests)) or "none"
             fix = f"name a version (known: {known}), or set the alias with `fdsearch registry promote`"
             fault = Fault("MODEL", repr(reference), f"a model that has a {wanted.alias}", fix)
             raise ConfigError(f"{wanted.name} has no {wanted.alias}", [fault])
-        return self.version(wanted.name, number)
+        return self._model(wanted.name).open(number, state)
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Return one version of a model; errors as in `resolve`."""
-        state = self._state(name)
-        _check_known(name, version, state)
-        path = self._folder(name) / VERSIONS / f"{version:04d}"
-        gates = tuple(state.gates.get(version, ()))
-        return ModelVersion.open(path, state.manifests[version], aliases=state.aliases(version), gates=gates)
+        model = self._existing(name)
+        return model.open(version, model.state())
 
-    def verify(self, name: str | None = None) -> dict[str, Any]:
-        """Compare every byte of one model, or of the whole registry, with manifests and logs.
+    def heads(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The ``log``, ``seq`` and ``hash`` that the log of one model, or each log, ends with: to be kept elsewhere."""
+        names = self._names() if name is None else [name]
+        chains = {each: self._existing(each).log.chain for each in names}
+        if name is None:
+            chains[OPENINGS] = HoldoutLog(self.root).chain
+        return heads(chains)
+
+    def verify(
+        self, name: str | None = None, *, noted: Sequence[str] = (), public_key: Path | None = None
+    ) -> dict[str, Any]:
+        """Compare every byte of one model, or of the whole registry, with manifests and logs, and follow every link.
+
+        Parameters
+        ----------
+        name : str, optional
+        noted : sequence of str
+            Hashes from `heads`, kept elsewhere: each must be that of an entry that is still there.
+        public_key : Path, optional
+            Checks signatures (`fdsearch.registry.signature`); default ``$FDSEARCH_PUBLIC_KEY``, else none is checked.
 
         Returns
         -------
         dict
-            Numbers of ``models``, ``versions``, ``files``, ``bytes``; of the whole registry, ``openings`` of holdouts;
-            ``unfinished``: what killed writers left.
+            Numbers of ``models``, ``versions``, ``files``, ``bytes``, ``links`` and ``signatures`` that are right; of
+            the whole registry, ``openings`` of holdouts; ``unchecked``: the links that could not be followed, and why;
+            ``unfinished``: what killed writers left; ``heads``: ``hash, log, seq, later`` of each of `noted`.
 
         Raises
         ------
+        ConfigError
+            If there is no such model, or one of `noted` or the key is none.
         IntegrityError
             Listing all that is changed, missing, or was not written by fdsearch.
         """
-        tally = Tally()
-        if name is None:
-            check_root(self.root, tally)
-        else:
-            check_model(self._existing(name), tally)
-        if tally.faults:
-            raise IntegrityError("the registry is not as it was written", tally.faults)
-        return {key: value for key, value in asdict(tally).items() if key != "faults"}
-
-    def _append(
-        self,
-        name: str,
-        version: int,
-        kind: str,
-        by: str,
-        reason: str,
-        details: Mapping[str, Any] | None = None,
-        expected_generation: int | None = None,
-    ) -> ModelState:
-        """Log an event about a known version under the lock; return the state before it."""
-        check_texts(by=by, reason=reason)
-        folder = self._existing(name)
-        with disk_errors(folder), exclusive(folder / LOCK):
-            log = EventLog(folder)
-            state = ModelState.after(log.read())
-            _check_known(name, version, state)
-            _check_generation(name, state, expected_generation)
-            if kind == "promoted":
-                details = {"generation": state.generation + 1}
-                if faults := self.version(name, version).faults():
-                    raise IntegrityError("a version with changed files cannot become champion", faults)
-            log.append(kind, version, by=by, why=reason, details=details)
-        return state
+        only = None if name is None else self._existing(name)
+        return verify(self.root, only, noted=noted, key=configured(public_key))
 
     def _names(self) -> list[str]:
         if not self.root.is_dir():
@@ -248,19 +266,16 @@ class Registry:
             each.name for each in self.root.iterdir() if each.is_dir() and re.fullmatch(NAME_PATTERN, each.name)
         )
 
-    def _folder(self, name: str) -> Path:
-        return self.root / check_name(name)
+    def _model(self, name: str) -> Model:
+        return Model(self.root / check_name(name))
 
-    def _existing(self, name: str) -> Path:
-        folder = self._folder(name)
-        if not folder.is_dir():
+    def _existing(self, name: str) -> Model:
+        model = self._model(name)
+        if not model.folder.is_dir():
             names = self._names()
             fix = did_you_mean(name, names) if names else "the registry is empty: `fdsearch run` fills it"
             raise ConfigError("this names no model", [Fault("MODEL", repr(name), "the name of a model", fix)])
-        return folder
-
-    def _state(self, name: str) -> ModelState:
-        return ModelState.after(EventLog(self._existing(name)).read())
+        return model
 
 
 def _is_version_folder(reference: str) -> bool:
@@ -268,17 +283,3 @@ def _is_version_folder(reference: str) -> bool:
         return (Path(reference) / MANIFEST).is_file()
     except OSError:  # longer than a path can be
         return False
-
-
-def _check_known(name: str, version: int, state: ModelState) -> None:
-    if version not in state.manifests:
-        fix = f"known: {', '.join(map(str, sorted(state.manifests))) or 'none'}"
-        fault = Fault("MODEL", f"version {version} of {name}", "a version that is registered", fix)
-        raise ConfigError("this names no version", [fault])
-
-
-def _check_generation(name: str, state: ModelState, expected: int | None) -> None:
-    if expected is not None and expected != state.generation:
-        got = f"generation {state.generation} (champion: version {state.champion})"
-        fix = f"look at the champion with `fdsearch registry show {name}`, then decide again"
-        raise ConflictError("the champion changed meanwhile", [Fault(name, got, f"generation {expected}", fix)])

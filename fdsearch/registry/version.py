@@ -17,6 +17,12 @@ from fdsearch.errors import Fault, IntegrityError
 from fdsearch.files import digest_file
 from fdsearch.registry.manifest import MANIFEST, MAX_BYTES, RESTORE, FileSeal, Manifest, walk
 
+LARGEST_FILE = 2_000_000_000
+"""Largest file of a version that is read as a whole, bytes; ONNX cannot be larger either."""
+
+SIGNATURE_FILE = "manifest.json.sig"
+"""What `signature` checks; no manifest can name it, since it is made of the manifest."""
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -85,18 +91,31 @@ class ModelVersion:
         """``NAME:VERSION``."""
         return f"{self.name}:{self.version:04d}"
 
-    def read(self, filename: str) -> bytes:
+    def manifest_bytes(self) -> bytes:
+        """The manifest as it stands in its file now; `IntegrityError` where it cannot be read."""
+        return _read_regular(self.path / MANIFEST, MAX_BYTES)
+
+    def read(self, filename: str, at_most: int = LARGEST_FILE) -> bytes:
         """Return a file's bytes, compared with the manifest before anybody parses them.
+
+        Parameters
+        ----------
+        filename : str
+        at_most : int
+            Bytes that are read; a folder from elsewhere may hold anything.
 
         Raises
         ------
         IntegrityError
-            If the manifest does not name the file, or its size or digest differ.
+            If the manifest does not name the file, it is too large, or its size or digest differ.
         """
         seal = self.manifest.files.get(filename)
         if seal is None:
             fault = Fault(str(self.path / MANIFEST), f"no {filename}", "a complete version", RESTORE)
             raise IntegrityError("the version lacks a file", [fault])
+        if seal.size > at_most:
+            fault = Fault(str(self.path / filename), f"{seal.size} bytes", f"at most {at_most} bytes", RESTORE)
+            raise IntegrityError("a file of the version is too large", [fault])
         content = _read_regular(self.path / filename, seal.size)
         if len(content) != seal.size or hashlib.sha256(content).hexdigest() != seal.sha256:
             raise IntegrityError("a file is not as it was registered", [_changed(self.path / filename, seal)])
@@ -120,7 +139,7 @@ class ModelVersion:
             seal = self.manifest.files.get(relative)
             if not stat.S_ISREG(mode):
                 found.append(Fault(str(place), "something that is not a regular file", "a regular file", RESTORE))
-            elif relative == MANIFEST:
+            elif relative == MANIFEST or (relative == SIGNATURE_FILE and seal is None):
                 continue
             elif seal is None:
                 found.append(Fault(str(place), "a file the manifest does not name", "no such file", "remove it"))

@@ -78,9 +78,11 @@ def run(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def promote(run: Run, version: int) -> dict[str, Any]:
-    arguments = ("registry", "promote", f"tiles:{version}", "--by", "A. Weber", "--reason", "better", "--json")
-    document: dict[str, Any] = json.loads(run(*arguments))
+SIGNED = ("--by", "A. Weber", "--reason", "better")
+
+
+def promote(run: Run, version: int, *options: object) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(run("registry", "promote", f"tiles:{version}", *SIGNED, *options, "--json"))
     return document
 
 
@@ -88,7 +90,13 @@ def test_a_version_becomes_champion_and_says_why(run: Run) -> None:
     [before] = json.loads(run("registry", "list", "--json"))["models"]
     assert (before["versions"], before["champion"], before["challenger"]) == ([1, 2], None, None)
     assert promote(run, 2)["previous"] is None
-    assert promote(run, 1) == {"name": "tiles", "version": 1, "previous": 2, "generation": 2}
+    moved = promote(run, 1, "--force")
+    assert {key: moved[key] for key in ("name", "version", "previous", "generation")} == {
+        "name": "tiles",
+        "version": 1,
+        "previous": 2,
+        "generation": 2,
+    }
     [after] = json.loads(run("registry", "list", "--json"))["models"]
     assert after["champion"] == 1
     shown = json.loads(run("registry", "show", "tiles", "--json"))
@@ -101,6 +109,73 @@ def test_a_promotion_needs_a_name_and_a_reason(run: Run) -> None:
     run("registry", "promote", "tiles:1", "--by", "", "--reason", "better", code=2)
     run("registry", "promote", "tiles:9", "--by", "me", "--reason", "better", code=2)
     run("registry", "promote", "tiles@challenger", "--by", "me", "--reason", "better", code=2)
+
+
+def test_a_gate_that_does_not_hold_needs_force_and_a_reason(run: Run) -> None:
+    promote(run, 1)
+    error = json.loads(run("registry", "promote", "tiles:2", *SIGNED, "--json", code=2))["error"]
+    assert "better_than_champion" in error["faults"][0]["where"] and "--force" in error["faults"][0]["fix"]
+    assert promote(run, 2, "--force")["forced"] == ["better_than_champion"]
+    events = json.loads(run("registry", "log", "tiles", "--json"))["events"]
+    assert events[-1]["details"]["forced"] == ["better_than_champion"] and events[-1]["why"] == "better"
+    shown = run("registry", "promote", "tiles:1", *SIGNED, "--force")
+    assert "tiles:1, before it version 2" in shown and "overridden" in shown
+
+
+def test_of_two_promotions_of_one_generation_one_exits_6(run: Run) -> None:
+    promote(run, 1)
+    [seen] = json.loads(run("registry", "list", "--json"))["models"]
+    race = ("--generation", seen["generation"], "--force")
+    promote(run, 2, *race)
+    error = json.loads(run("registry", "promote", "tiles:1", *SIGNED, *race, "--json", code=6))["error"]
+    assert error["exit_code"] == 6 and "generation 2" in error["faults"][0]["got"]
+    run("registry", "rollback", "tiles", *SIGNED, "--generation", seen["generation"], code=6)
+    assert json.loads(run("registry", "list", "--json"))["models"][0]["champion"] == 2
+
+
+def test_a_roll_back_says_who_and_why(run: Run) -> None:
+    run("registry", "rollback", "tiles", *SIGNED, code=2)
+    promote(run, 1)
+    promote(run, 2, "--force")
+    moved = json.loads(run("registry", "rollback", "tiles", "--by", "lee", "--reason", "glare", "--json"))
+    assert moved == {"name": "tiles", "version": 1, "previous": 2, "generation": 3}
+    log = run("registry", "log", "tiles")
+    assert "rolled back" in log and "glare" in log
+    run("registry", "rollback", "tiles", *SIGNED, code=2)
+
+
+def test_a_head_that_was_noted_is_looked_for(run: Run) -> None:
+    promote(run, 1)
+    [head] = json.loads(run("registry", "head", "tiles", "--json"))["heads"]
+    assert head["hash"] == json.loads(run("registry", "log", "tiles", "--json"))["events"][-1]["hash"]
+    assert head["hash"] in run("registry", "head")
+    promote(run, 2, "--force")
+    [found] = json.loads(run("registry", "verify", "--head", head["hash"], "--json"))["heads"]
+    assert (found["log"], found["later"]) == ("tiles", 1)
+    assert "with 1 after it" in run("registry", "verify", "tiles", "--head", head["hash"])
+    run("registry", "verify", "--head", "ab" * 32, code=5)
+    run("registry", "verify", "--head", "ab", code=2)
+
+
+def test_a_configured_key_wants_the_champion_signed(
+    run: Run, root: Path, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    promote(run, 1)
+    private, public = Ed25519PrivateKey.generate(), tmp_path / "public.pem"
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    run("registry", "verify", "--public-key", public, code=5)
+    manifest = next((root / "registry" / "tiles").rglob("0001/manifest.json"))
+    (manifest.parent / "manifest.json.sig").write_bytes(private.sign(manifest.read_bytes()))
+    assert json.loads(run("registry", "verify", "--public-key", public, "--json"))["signatures"] == 1
+    run("registry", "verify", "--public-key", tmp_path / "absent.pem", code=2)
+    monkeypatch.setenv("FDSEARCH_PUBLIC_KEY", str(public))
+    assert run("predict", "tiles", pictures)
+    run("predict", "tiles:2", pictures, code=5)
+    assert promote(run, 2, "--force")["forced"] == ["better_than_champion", "signature"]
+    run("predict", "tiles", pictures, code=5)
 
 
 def test_pictures_are_predicted_alike_as_csv_and_json(run: Run, pictures: Path) -> None:

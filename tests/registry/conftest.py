@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fdsearch.registry.draft import Draft
+from fdsearch.registry.sealed import Sealed
 from fdsearch.registry.store import Registry
 
 LINEAGE = {"study": "tiles", "trial": 7, "digests": {"data": "ab", "space": "cd"}, "seeds": [0, 1]}
@@ -43,3 +44,11 @@ def filled(registry: Registry, make_draft: Callable[..., Draft]) -> Registry:
     registry.register("tiles", make_draft(b"second"), "test")
     registry.promote("tiles", 1, by="kim", reason="first whose gates hold")
     return registry
+
+
+@pytest.fixture
+def answers() -> Sealed:
+    """What a version answered on four sealed pictures of two parts."""
+    content = np.array([f"{number:064x}" for number in range(4)])
+    parts = np.array(["part 0 größer", "part 0 größer", "part 1", "part 1"])
+    return Sealed(content, parts, np.arange(4) % 2, np.arange(8, dtype=np.float32).reshape(4, 2), ("crack", "free"))

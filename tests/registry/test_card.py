@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsearch.registry.card import render
+from fdsearch.registry import card_page
+from fdsearch.registry.card import model_card
 
 METRICS: dict[str, Any] = {
     "headline": {"value": 0.81, "ci": [0.7, 0.9], "source": "holdout", "min_groups": 16, "level": "approximately 95 %"},
@@ -39,13 +42,43 @@ CONTRACT: dict[str, Any] = {
 }
 
 
+SUBJECT: dict[str, Any] = {
+    "data": {"n": 1120, "classes": {"crack": {"pictures": 120, "parts": 60}}, "digest": "abc"},
+    "partition": {"name": "tiles", "development": {"n": 900, "n_groups": 300}, "holdout": {"n": 220, "n_groups": 70}},
+    "groups": {"source": "inferred", "n": 370, "min_confidence": 0.71},
+    "weights": [
+        {"backbone": "lite0", "file": "a.pth", "digest": "sha256:1", "licence": "Apache-2.0", "trained_on": "ImageNet"}
+    ],
+}
+
+
+def render(
+    name: str, metrics: Mapping[str, Any], lineage: Mapping[str, Any], contract: Mapping[str, Any], *rest: Any
+) -> str:
+    """A card as people see it, which is the card that programs read."""
+    card = model_card(name, metrics, lineage, contract, *rest)
+    text = card_page.render(json.loads(json.dumps(card, allow_nan=False)))
+    assert text == card_page.render(card)
+    return text
+
+
 def test_a_full_card_says_everything() -> None:
     gates = [{"name": "min_macro_f1", "figure": 0.7, "threshold": 0.4, "holds": True, "why": "reaches"}]
-    card = render("tiles", METRICS, {"trial": 7, "digests": {"data": "abc"}}, CONTRACT, gates)
+    exports = {"onnx": {"passes": True, "max_difference": 3e-7, "decision_changes": 0, "batch_1_ms": 19.0}}
+    card = render("tiles", METRICS, {"trial": 7, "digests": {"data": "abc"}}, CONTRACT, gates, SUBJECT, exports)
     for text in (
         "# Model card: tiles",
         "**Macro F1 0.810 (0.700 to 0.900)** on the sealed holdout",
-        "its smallest class has 16 groups",
+        "its smallest class has 16 parts",
+        "| crack | 120 | 60 |",
+        "| Parts | 370 |",
+        "| Parts are | told from the pictures |",
+        "| Least certain part | 0.710 |",
+        "| Development | 900 pictures of 300 parts |",
+        "| Holdout | 220 pictures of 70 parts |",
+        "| lite0 | a.pth | sha256:1 | ImageNet | Apache-2.0 |",
+        "| onnx | yes | 3e-07 | 0 | 19.0 ms |",
+        "The unit of decision is the part.",
         "0.080 (0.020 to 0.140)",
         "| Openings of the holdout | 2 |",
         "| crack | 0.900 | not given | 0.800 | 20 | 16 |",
@@ -57,13 +90,15 @@ def test_a_full_card_says_everything() -> None:
 
 
 def test_missing_figures_have_their_reason() -> None:
-    metrics = {"headline": {"value": 0.5, "ci": None, "why": "crack has 2 groups"}, "holdout": None}
+    cv = {"macro_f1_mean": 0.6, "macro_f1_ci": None, "why": "crack has 2 parts"}
+    metrics = {"headline": {"value": 0.5, "ci": None, "why": "crack has 2 groups"}, "holdout": None, "cv": cv}
     contract = {"classes": ["a", "b"], "decision": None, "decision_why": "29 defective parts are needed"}
     card = render("tiles", metrics, {}, contract)
     assert "No interval can be given: crack has 2 groups." in card
     assert "Nothing passes without a person: 29 defective parts are needed." in card
     assert "| Holdout macro F1 | not given |" in card
-    assert "The study sets none." in card
+    assert "| Cross-validated macro F1 | 0.600 (no interval: crack has 2 parts) |" in card
+    assert "None were asked" in card and "Not given." in card
 
 
 TRUST: dict[str, Any] = {
@@ -125,9 +160,11 @@ def test_costs_decide_without_a_threshold() -> None:
 @given(st.text(max_size=40))
 def test_labels_are_shown_and_never_obeyed(label: str) -> None:
     hostile = f"<script>|[x](y)`{label}"
-    card = render("tiles", {"holdout": {"per_class": {hostile: {}}}}, {"note": hostile}, {"classes": [hostile, "b"]})
+    metrics = {"holdout": {"per_class": {hostile: {}}, "independent": False, "words": hostile}}
+    about = {"data": {"classes": {hostile: {"pictures": 1, "parts": 1}}}}
+    card = render("tiles", metrics, {"note": hostile}, {"classes": [hostile, "b"]}, (), about)
     assert "<" not in card
     rows = [line for line in card.splitlines() if "script" in line and line.startswith("|")]
     # The row keeps its number of columns: an unescaped bar would add one.
-    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [7, 3]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [4, 7, 3]
     assert "\\[x\\](y)" in card

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fdsearch.registry.collection import collect
+from fdsearch.registry.draft import Draft
+from fdsearch.registry.model import Model
 from fdsearch.registry.store import Registry
+from fdsearch.registry.transfer import export_version
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="fork and SIGKILL")
 SCRIPT = Path(__file__).with_name("writers.py")
@@ -24,13 +28,19 @@ def run(task: str, registry: Registry, draft: Path) -> dict[str, int]:
     return answer
 
 
-@pytest.mark.parametrize("task", ["register", "promote", "open"])
+@pytest.mark.parametrize("task", ["register", "promote", "rollback", "gc", "import", "open"])
 def test_a_kill_at_any_step_leaves_only_whole_versions(filled: Registry, tmp_path: Path, task: str) -> None:
+    other = Registry(tmp_path / "other")
+    for _ in range(3):
+        other.register("tiles", Draft(tmp_path / "draft"), "test")
+    export_version(other.resolve("tiles:3"), tmp_path / "draft.zip")
     answer = run(f"kill-{task}", filled, tmp_path / "draft")
-    assert answer["kills"] > (30 if task == "register" else 8)
-    # The last, unharmed run swept what the killed ones left under way.
+    assert answer["kills"] > (30 if task in ("register", "gc", "import") else 8)
+    # The last, unharmed run swept what the killed ones left under way; a whole folder without an event has to be named.
     assert not list(filled.root.rglob("*.tmp")) and not list(filled.root.rglob(".incoming-*"))
-    assert filled.verify()["models"] == 1
+    left = [int(Path(path).name) for path in filled.verify()["unfinished"]]
+    collect(Model(filled.root / "tiles"), left, by="kim", reason="killed")
+    assert filled.verify()["unfinished"] == []
 
 
 def test_racing_promotions_of_one_generation_win_once(filled: Registry, tmp_path: Path) -> None:
