@@ -26,6 +26,9 @@ HEAD_DROPOUT = "head_dropout"
 LOGITS = "logits"
 """The output: float32, shape (n, n_classes), no softmax."""
 
+PROBABILITIES = "probabilities"
+"""Of exported graphs alone, beside the logits: calibrated, float32, shape (n, n_classes)."""
+
 ALLOWED: dict[str, frozenset[str]] = {
     "keras": frozenset({"Sequential"}),
     "keras.layers": frozenset(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fdsearch.errors import ConfigError, Fault, Interrupted, StorageError
 from fdsearch.execution.events import Executor
 from fdsearch.execution.machine import open_executor
 from fdsearch.pipeline.database import location
+from fdsearch.pipeline.exporter import Exporter
 from fdsearch.pipeline.interruption import Interruption, interruptible
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.run_status import RunLog
@@ -31,6 +32,7 @@ class Running:
     executor: Executor
     interruption: Interruption
     means: Means
+    exporter: Exporter = field(default_factory=Exporter)
 
 
 @contextmanager
@@ -51,8 +53,11 @@ def running(spec: StudySpec, root: Path, *, fresh: bool, means: Means, progress:
     with own_study(folder), interruptible() as interruption:
         log = RunLog(folder, spec.name, progress, interruption.check)
         try:
-            with open_executor(means.machine, folder / "workers.txt", say=log.say) as executor:
-                yield Running(log, executor, interruption, means)
+            with (
+                open_executor(means.machine, folder / "workers.txt", say=log.say) as executor,
+                closing(Exporter(folder / "exports.txt")) as exporter,
+            ):
+                yield Running(log, executor, interruption, means, exporter)
         except Interrupted:
             log.end("interrupted")
             raise

@@ -28,14 +28,14 @@ ROUNDS, RUNS = 5, 10
 Run = Callable[[], object]
 
 
-def median_ms(run: Run) -> float:
+def median_ms(run: Run, *, warm_up: int = WARM_UP, rounds: int = ROUNDS, runs: int = RUNS) -> float:
     """Milliseconds of a call: the smallest median of some rounds.
 
     What else runs on the machine can only add; a round that it spared says what the call itself takes.
     """
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         run()
-    return min(statistics.median(_milliseconds(run) for _ in range(RUNS)) for _ in range(ROUNDS))
+    return min(statistics.median(_milliseconds(run) for _ in range(runs)) for _ in range(rounds))
 
 
 def _milliseconds(run: Run) -> float:
