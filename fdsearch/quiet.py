@@ -1,4 +1,4 @@
-"""Importing Keras without the lines that TensorFlow's C++ writes to stderr while it loads; no setting hides them."""
+"""Without the lines that TensorFlow's and LiteRT's C++ write to stderr while they load; no setting hides them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from contextlib import contextmanager
 def import_keras() -> None:
     """Import Keras and its backend; raises ImportError where they are not installed."""
     if "keras" not in sys.modules:
-        with _no_stderr():
+        with no_stderr():
             import keras  # noqa: F401
 
 
 @contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Send the process's stderr, below Python's own, to nowhere."""
+def no_stderr() -> Iterator[None]:
+    """Send the process's stderr, below Python's own, to nowhere; a service without a stderr has none to send."""
+    if sys.stderr is None:
+        yield
+        return
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

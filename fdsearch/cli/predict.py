@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import typer
 from fdsearch.cli.arguments import Model
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.errors import ConfigError, DataError, Fault
-from fdsearch.files import csv_cell
+from fdsearch.files import csv_cell, disk_errors, write_atomic
 from fdsearch.workspace import Workspace
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -27,7 +28,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    command(app, "predict", example="fdsearch predict magnetic_tile new_pictures/ > predictions.csv", show=write_csv)(
+    command(app, "predict", example="fdsearch predict magnetic_tile new_pictures/ > predictions.csv", show=show)(
         predict
     )
 
@@ -51,6 +52,24 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="What runs the model: onnx, litert, litert_float16 or keras; else the fastest that agrees with it.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write a file instead of stdout: JSON where its name ends in .json, else CSV.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Document:
     """Class, calibrated probabilities and decision of each picture: CSV on stdout, or --json."""
     table = named_table(images)
@@ -62,8 +81,18 @@ def predict(
         groups = None if pattern is None else part_names(files, pattern)
     from fdsearch.serving.predictor import Predictor
 
-    predictor = Predictor.load(model, Workspace(call.root).registry)
-    return {"predictions": [prediction.to_json() for prediction in predictor.predict(files, groups)]}
+    predictor = Predictor.load(model, Workspace(call.root).registry, format=format)
+    predictions = predictor.predict(files, groups, progress=call.progress)
+    document = {
+        "model": predictor.version.reference,
+        "format": predictor.runtime.format,
+        "predictions": [prediction.to_json() for prediction in predictions],
+        "output": None if output is None else str(output.absolute()),
+    }
+    if output is not None:
+        write(document, output)
+        call.progress.say(f"{len(predictions)} predictions of {document['model']} are in {output}")
+    return document
 
 
 def named_table(images: Sequence[Path]) -> Path | None:
@@ -185,16 +214,40 @@ def part_names(files: Sequence[Path], pattern: re.Pattern[str]) -> list[str]:
     return [match.group(1) for match in matches if match is not None]
 
 
-def write_csv(document: Document) -> None:
-    """Write predictions as CSV to stdout, one row per picture and one probability column per class."""
+def write(document: Document, path: Path) -> None:
+    """Write predictions to a file, whole or not at all: JSON where its name ends in .json, else CSV.
+
+    Raises
+    ------
+    ResourceError, StorageError
+        If the disk is full, or cannot be written.
+    """
+    as_json = path.suffix.lower() == ".json"
+    text = json.dumps(document, indent=1, ensure_ascii=True) if as_json else as_csv(document)
+    with disk_errors(path, "the predictions"):
+        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+def show(document: Document) -> None:
+    """Write predictions as CSV to stdout, unless they are in a file."""
+    if document["output"] is not None:
+        return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # UTF-8 on Windows too; a file name of any bytes leaves as the bytes it is.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    sys.stdout.write(as_csv(document))
+
+
+def as_csv(document: Document) -> str:
+    """Predictions as CSV, one row per picture and one probability column per class; no cell is run as a formula."""
     rows: list[dict[str, Any]] = document["predictions"]
     classes = list(rows[0]["probabilities"]) if rows else []
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file name of any bytes leaves as the bytes it is
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["filename", "label", "decision", "reject_as", *map(csv_cell, classes), "novelty"])
     for row in rows:
         probabilities = [f"{row['probabilities'][name]:.6f}" for name in classes]
         novelty = "" if row["novelty"] is None else row["novelty"]
         told = [csv_cell(row["filename"]), csv_cell(row["label"]), row["decision"], csv_cell(row["reject_as"] or "")]
         writer.writerow([*told, *probabilities, novelty])
+    return stream.getvalue()

@@ -2,7 +2,7 @@
 
 A ``.keras`` file is a zip of ``config.json``, ``metadata.json`` and ``model.weights.h5``. Keras's own safe mode has
 been broken a dozen times, so `loading` lets only files through that name the classes of `fdsearch.layers.ALLOWED` and
-what layers are made of.
+what layers are made of. `weights_file` looks into the weights.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from fdsearch.errors import Fault, IntegrityError
 from fdsearch.layers import ALLOWED
 
-CONFIG = "config.json"
-MEMBER_CAPS = {CONFIG: 32_000_000, "metadata.json": 100_000, "model.weights.h5": 8_000_000_000}
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBER_CAPS = {CONFIG: 32_000_000, "metadata.json": 100_000, WEIGHTS: 2_000_000_000}
 """Largest size of each member, bytes."""
 
 _PARTS: dict[str, frozenset[str]] = {

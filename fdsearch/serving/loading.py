@@ -1,6 +1,6 @@
 """From a sealed ``model.keras`` to a Keras model: digest, then content, then Keras. The only place that loads a model.
 
-`predictor` calls this; `archive` looks into the file.
+`runtimes` calls this; `archive` and `weights_file` look into the file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from fdsearch.registry.draft import MODEL
 from fdsearch.registry.version import ModelVersion
 from fdsearch.serving.archive import check_archive
 from fdsearch.serving.contract import Contract
+from fdsearch.serving.weights_file import check_weights
 
 if TYPE_CHECKING:
     import keras
@@ -44,8 +45,12 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
     ResourceError
         If Keras is not installed, or the model does not fit into memory.
     """
-    where = str(version.path / MODEL)
-    model = load_bytes(version.read(MODEL), where)
+    return load_checked(version.read(MODEL), contract, str(version.path / MODEL))
+
+
+def load_checked(content: bytes, contract: Contract, where: str) -> keras.Model:
+    """Load a model from the bytes of a ``.keras`` file that must fit a contract; errors as in `load_model`."""
+    model = load_bytes(content, where)
     _check_fit(model, contract, where)
     return model
 
@@ -73,6 +78,7 @@ def load_bytes(content: bytes, where: str) -> keras.Model:
     except ImportError as error:
         fault = Fault("keras", "not installed", "the packages of a model", "pip install 'fdsearch[train]'")
         raise ResourceError("loading a model needs Keras", [fault]) from error
+    check_weights(content, where)
     # Keras takes a path, so the checked bytes go to a folder that only this user can write.
     with tempfile.TemporaryDirectory(prefix="fdsearch-") as folder:
         private = Path(folder) / MODEL
@@ -80,13 +86,18 @@ def load_bytes(content: bytes, where: str) -> keras.Model:
         try:
             model: keras.Model = keras.saving.load_model(private, compile=False, safe_mode=True)
         except MemoryError as error:
-            fault = Fault(where, "not enough memory", "room for the model", "end other programs")
-            raise ResourceError("the model does not fit into memory", [fault]) from error
+            raise memory_fault(where) from error
         except Exception as error:
             # Keras answers damaged content with whatever its layers and HDF5 raise.
             fault = Fault(where, f"{type(error).__name__}: {error}"[:300], "a model Keras can read")
             raise IntegrityError("the model file cannot be read", [fault]) from error
     return model
+
+
+def memory_fault(where: str) -> ResourceError:
+    """What to raise for a model that memory has no room for."""
+    fault = Fault(where, "not enough memory", "room for the model", "end other programs")
+    return ResourceError("the model does not fit into memory", [fault])
 
 
 def _check_fit(model: keras.Model, contract: Contract, where: str) -> None:

@@ -7,33 +7,28 @@ use, with the numbers of ``contract.json``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch import imaging, metrics
-from fdsearch.decide import Verdict, decide, probabilities
+from fdsearch.decide import Verdict, decide
 from fdsearch.errors import ConfigError, DataError, Fault, IntegrityError, ResourceError
-from fdsearch.registry.draft import CONTRACT, MODEL
+from fdsearch.progress import Progress, Silent
+from fdsearch.registry.draft import CONTRACT
+from fdsearch.registry.manifest import RESTORE
+from fdsearch.registry.signature import check_signature
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
-from fdsearch.resizing import resize
-from fdsearch.serving.contract import Contract
-from fdsearch.serving.loading import load_model
+from fdsearch.serving.contract import MAX_BYTES, Contract
+from fdsearch.serving.pictures import Source, batches, decode, name_of
+from fdsearch.serving.runtimes import Answer, Runtime, open_runtime
 from fdsearch.workspace import Workspace
 
-if TYPE_CHECKING:
-    import keras
-
-Source = str | Path | bytes | NDArray[np.uint8]
-"""A picture: a file, its bytes, or decoded gray pixels of shape (h, w)."""
-
-BATCH = 32
 NO_NOVELTY = "this version holds no reference of known pictures"
 
 
@@ -79,71 +74,107 @@ class Predictor:
     ----------
     version : ModelVersion
     contract : Contract
-    model : keras.Model
+    runtime : Runtime
     """
 
     version: ModelVersion
     contract: Contract
-    model: keras.Model
+    runtime: Runtime
 
     @classmethod
-    def load(cls, reference: str | Path, root: Path | None = None) -> Predictor:
+    def load(cls, reference: str | Path, registry_root: Path | None = None, *, format: str | None = None) -> Predictor:
         """Load a model by reference.
 
         Parameters
         ----------
         reference : str or Path
             As in `Registry.resolve`: ``NAME``, ``NAME@champion``, ``NAME@challenger``, ``NAME:VERSION``, or a folder.
-        root : Path, optional
+        registry_root : Path, optional
             The registry's folder, ``ROOT/registry``; default below ``$FDSEARCH_ROOT``, else below ``.fdsearch``.
+        format : str, optional
+            What runs the model, as in `open_runtime`; default: the fastest that was found to agree with it.
 
         Raises
         ------
         ConfigError
-            If there is no such model.
+            If there is no such model, or it does not have the format.
         IntegrityError
-            If any file it needs is not as it was registered, or is no plain model.
+            If any file it needs is not as it was registered, or is no plain model; or if a public key is configured
+            and the version is not signed (`fdsearch.registry.signature`).
         ResourceError
-            If Keras is absent, or this fdsearch decodes pictures otherwise than the one that trained the model.
+            If the format's package is absent, or this fdsearch decodes pictures otherwise than the one that trained the
+            model.
         """
         default = Workspace(Path(os.environ.get("FDSEARCH_ROOT") or ".fdsearch")).registry
-        version = Registry(root or default).resolve(reference)
-        contract = Contract.parse(version.read(CONTRACT), str(version.path / CONTRACT))
-        _check_decoder(version, contract)
-        return cls(version, contract, load_model(version, contract))
+        version = Registry(registry_root or default).resolve(reference)
+        check_signature(version)
+        return cls.of(version, format=format)
 
-    def logits(self, sources: Sequence[Source]) -> NDArray[np.float32]:
+    @classmethod
+    def of(cls, version: ModelVersion, *, format: str | None = None) -> Predictor:
+        """Load a version that was found already, signed or not; errors as in `load`."""
+        contract = Contract.parse(version.read(CONTRACT, MAX_BYTES), str(version.path / CONTRACT))
+        _check_decoder(version, contract)
+        return cls(version, contract, open_runtime(version, contract, format))
+
+    def decode(self, source: Source) -> NDArray[np.uint8]:
+        """Decode and resize one picture to what the model is fed: uint8 (size, size, 1).
+
+        Raises
+        ------
+        PictureError
+            If it cannot be decoded.
+        """
+        return decode(source, self.contract.input)
+
+    def run(self, batch: NDArray[np.uint8]) -> Answer:
         """Run the model.
 
         Parameters
         ----------
-        sources : sequence of str, Path, bytes, or ndarray of uint8 with shape (h, w)
-
-        Returns
-        -------
-        ndarray of float32, shape (n, n_classes)
+        batch : ndarray of uint8, shape (n, size, size, 1)
+            As `decode` returns them; n is at least 1.
 
         Raises
         ------
-        DataError
-            Listing every picture that cannot be decoded; none is then predicted.
         IntegrityError
             If the model answers with something that is no number.
         """
-        faults: list[Fault] = []
-        # After the first fault the rest is only decoded, to list all faults at once.
-        size = min(BATCH, len(sources))
-        parts = [self._answer(batch, size) for batch in self._batches(sources, faults) if not faults]
-        if faults:
-            raise DataError("not all the pictures can be read", faults)
-        none = np.empty((0, len(self.contract.classes)), np.float32)
-        logits: NDArray[np.float32] = np.concatenate([none, *parts], dtype=np.float32)
-        if not np.isfinite(logits).all():
-            fault = Fault(str(self.version.path / MODEL), "logits that are not finite", "numbers")
-            raise IntegrityError("the model's weights are broken", [fault])
-        return logits
+        answer = self.runtime.run(batch)
+        for numbers in (answer.logits, answer.probabilities):
+            if numbers.shape != (len(batch), len(self.contract.classes)) or not np.isfinite(numbers).all():
+                got = f"answers of shape {numbers.shape}, or that are not finite"
+                fault = Fault(str(self.version.path), got, "one number for each picture and class", RESTORE)
+                raise IntegrityError("the model's weights are broken", [fault])
+        return answer
 
-    def predict(self, sources: Sequence[Source], groups: Sequence[str] | None = None) -> list[Prediction]:
+    def tell(self, names: Sequence[str], answer: Answer, groups: Sequence[str] | None = None) -> list[Prediction]:
+        """Say label, probabilities and decision for each picture that was run.
+
+        Parameters
+        ----------
+        names : sequence of str, length n
+            What each picture is called.
+        answer : Answer
+            About the n pictures.
+        groups : sequence of str, length n, optional
+            As in `predict`.
+
+        Returns
+        -------
+        list of Prediction
+        """
+        if not names:
+            return []
+        contract = self.contract
+        rule = contract.decision.model_dump() if contract.decision else None
+        verdicts = decide(answer.probabilities, contract.pass_mask, rule, groups)
+        labels, scores = metrics.predict(answer.logits).tolist(), answer.probabilities.tolist()
+        return [self._prediction(*each) for each in zip(names, labels, verdicts, scores, strict=True)]
+
+    def predict(
+        self, sources: Sequence[Source], groups: Sequence[str] | None = None, *, progress: Progress | None = None
+    ) -> list[Prediction]:
         """Say label, probabilities and decision for each picture.
 
         Parameters
@@ -151,6 +182,8 @@ class Predictor:
         sources : sequence of str, Path, bytes, or ndarray of uint8 with shape (h, w)
         groups : sequence of str, optional
             The part of each picture, whose worst picture decides; default: each picture is a part of its own.
+        progress : Progress, optional
+            Hears how many pictures are done.
 
         Returns
         -------
@@ -167,27 +200,43 @@ class Predictor:
         if groups is not None and len(groups) != len(sources):
             fault = Fault("groups", f"{len(groups)} groups", f"one for each of {len(sources)} pictures")
             raise ConfigError("groups and pictures differ in number", [fault])
-        contract = self.contract
-        logits = self.logits(sources)
-        if not len(logits):
-            return []
-        calibration = contract.calibration
-        scores = probabilities(logits, calibration.temperature, calibration.bias)
-        rule = contract.decision.model_dump() if contract.decision else None
-        verdicts = decide(scores, contract.pass_mask, rule, groups)
-        labels = metrics.predict(logits).tolist()
-        return [
-            self._prediction(_name(source, number), label, verdict, row)
-            for number, (source, label, verdict, row) in enumerate(
-                zip(sources, labels, verdicts, scores.tolist(), strict=True), start=1
-            )
-        ]
+        names = [name_of(source, number) for number, source in enumerate(sources, start=1)]
+        return self.tell(names, self._answer(sources, progress or Silent()), groups)
 
-    def _answer(self, batch: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-        """Logits of a batch that is filled up to `size`: for each new shape the model would be compiled anew."""
-        filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-        answer: NDArray[np.float32] = self.model.predict_on_batch(filled)[: len(batch)]
-        return answer
+    def logits(self, sources: Sequence[Source]) -> NDArray[np.float32]:
+        """Run the model on pictures.
+
+        Parameters
+        ----------
+        sources : sequence of str, Path, bytes, or ndarray of uint8 with shape (h, w)
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_classes)
+
+        Raises
+        ------
+        DataError
+            Listing every picture that cannot be decoded; none is then predicted.
+        IntegrityError
+            As in `run`.
+        """
+        return self._answer(sources, Silent()).logits
+
+    def _answer(self, sources: Sequence[Source], progress: Progress) -> Answer:
+        faults: list[Fault] = []
+        parts: list[Answer] = []
+        for batch in batches(sources, self.contract.input, faults):
+            if not faults:  # after the first fault the rest is only decoded, to list all faults at once
+                parts.append(self.run(batch))
+                progress.track("predicting", sum(len(part.logits) for part in parts), len(sources))
+        if faults:
+            raise DataError("not all the pictures can be read", faults)
+        none = np.empty((0, len(self.contract.classes)), np.float32)
+        return Answer(
+            np.concatenate([none, *(part.logits for part in parts)]),
+            np.concatenate([none, *(part.probabilities for part in parts)]),
+        )
 
     def _prediction(self, name: str, label: int, verdict: Verdict, scores: list[float]) -> Prediction:
         classes = self.contract.classes
@@ -198,39 +247,6 @@ class Predictor:
             reject_as=None if verdict.reject_as is None else classes[verdict.reject_as],
             probabilities=dict(zip(classes, scores, strict=True)),
         )
-
-    def _batches(self, sources: Sequence[Source], faults: list[Fault]) -> Iterator[NDArray[np.uint8]]:
-        """Yield decoded batches (m, size, size, 1); what cannot be decoded is left out and added to `faults`."""
-
-        def decoded(item: tuple[int, Source]) -> NDArray[np.uint8] | Fault:
-            number, source = item
-            try:
-                return _load(source, self.contract.input.size, self.contract.input.resize)
-            except imaging.PictureError as error:
-                return error.fault(_name(source, number))
-
-        numbered = list(enumerate(sources, start=1))
-        # Pillow decodes outside the interpreter's lock, so threads are enough.
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(numbered), BATCH):
-                results = list(pool.map(decoded, numbered[start : start + BATCH]))
-                faults += [result for result in results if isinstance(result, Fault)]
-                pictures = [result for result in results if not isinstance(result, Fault)]
-                if pictures:
-                    yield np.stack(pictures)
-
-
-def _load(source: Source, size: int, policy: str) -> NDArray[np.uint8]:
-    if not isinstance(source, np.ndarray):
-        return imaging.load(Path(source) if isinstance(source, str) else source, size, policy)
-    if source.dtype != np.uint8 or source.ndim != 2 or not source.size:
-        got = f"an array of {source.dtype} with shape {source.shape}"
-        raise imaging.PictureError(got, "gray pixels: uint8 with shape (h, w)", "convert it, or pass the file's bytes")
-    return resize(source, size, policy)[:, :, np.newaxis]
-
-
-def _name(source: Source, number: int) -> str:
-    return str(source) if isinstance(source, (str, Path)) else f"picture {number}"
 
 
 def _check_decoder(version: ModelVersion, contract: Contract) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fdsearch.cli.predict import named_table, part_names, part_pattern, picture_files, table_pictures, write_csv
-from fdsearch.errors import ConfigError, DataError
+from fdsearch.cli.predict import named_table, part_names, part_pattern, picture_files, show, table_pictures, write
+from fdsearch.errors import ConfigError, DataError, StorageError
 
 
 def test_folders_are_searched_and_named_files_taken_as_they_are(tmp_path: Path) -> None:
@@ -102,7 +104,11 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert [Path(fault.where).name for fault in caught.value.faults] == ["none.csv"]
 
 
-def test_csv_has_a_column_for_each_class_and_runs_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+def document(*rows: dict[str, Any], output: str | None = None) -> dict[str, Any]:
+    return {"model": "tiles:0001", "format": "onnx", "predictions": list(rows), "output": output}
+
+
+def test_csv_has_a_column_for_each_class_and_runs_nowhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     row = {
         "filename": "=cmd|calc.png",
         "label": "@evil",
@@ -111,23 +117,42 @@ def test_csv_has_a_column_for_each_class_and_runs_nowhere(capsys: pytest.Capture
         "probabilities": {"@evil": 0.75, "0_GOOD, really": 0.25},
         "novelty": None,
     }
-    write_csv({"predictions": [row]})
-    head, line = csv.reader(io.StringIO(capsys.readouterr().out))
+    show(document(row))
+    shown = capsys.readouterr().out
+    head, line = csv.reader(io.StringIO(shown))
     assert head == ["filename", "label", "decision", "reject_as", "'@evil", "0_GOOD, really", "novelty"]
     assert line == ["'=cmd|calc.png", "'@evil", "reject", "'@evil", "0.750000", "0.250000", ""]
+    write(document(row), tmp_path / "told.csv")
+    assert (tmp_path / "told.csv").read_text(encoding="utf-8") == shown
+    write(document(row), tmp_path / "told.JSON")
+    assert json.loads((tmp_path / "told.JSON").read_text(encoding="utf-8"))["predictions"] == [row]
+
+
+def test_what_is_in_a_file_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show(document(output="/tmp/told.csv"))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_place_that_cannot_be_written_exits_4(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        write(document(), tmp_path / "file" / "told.csv")
 
 
 def test_no_picture_no_row(capsys: pytest.CaptureFixture[str]) -> None:
-    write_csv({"predictions": []})
+    show(document())
     assert capsys.readouterr().out == "filename,label,decision,reject_as,novelty\n"
 
 
-def test_a_file_name_of_any_bytes_leaves_as_it_is() -> None:
+def test_a_file_name_of_any_bytes_leaves_as_it_is(tmp_path: Path) -> None:
     code = (
-        "import os; from fdsearch.cli.predict import write_csv; name = os.fsdecode(b'caf\\xe9.png');"
+        "import os, pathlib, sys; from fdsearch.cli.predict import show, write; name = os.fsdecode(b'caf\\xe9.png');"
         "row = {'filename': name, 'label': 'a', 'decision': 'pass', 'reject_as': None, 'probabilities': {'a': 1.0},"
         "'novelty': None};"
-        "write_csv({'predictions': [row]})"
+        "show({'predictions': [row], 'output': None});"
+        "write({'predictions': [row]}, pathlib.Path(sys.argv[1]))"
     )
-    answer = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True, check=True)
+    place = tmp_path / "told.csv"
+    answer = subprocess.run([sys.executable, "-X", "utf8", "-c", code, place], capture_output=True, check=True)
     assert answer.stdout.splitlines()[1] == b"caf\xe9.png,a,pass,,1.000000,"
+    assert place.read_bytes() == answer.stdout

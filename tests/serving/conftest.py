@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def model_bytes(model: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+TEMPERATURE, BIAS = 1.5, [-0.5, 0.0, 0.5]
+
+
+@pytest.fixture(scope="package")
+def exported(model: Any) -> dict[str, bytes]:
+    """The model's exports by format, with the calibration of `contract`."""
+    from fdsearch.models.conversion import Calibrated, to_litert, to_onnx
+
+    graph = Calibrated(model, TEMPERATURE, BIAS)
+    return {
+        "onnx": to_onnx(graph),
+        "litert": to_litert(graph),
+        "litert_float16": to_litert(graph, float16=True),
+    }
+
+
 @pytest.fixture
 def contract() -> Contract:
     return Contract.model_validate(
@@ -52,7 +69,7 @@ def contract() -> Contract:
             "input": {"size": SIZE, "resize": "pad"},
             "classes": CLASSES,
             "pass_classes": ["free"],
-            "calibration": {"temperature": 1.5, "bias": [-0.5, 0.0, 0.5]},
+            "calibration": {"temperature": TEMPERATURE, "bias": BIAS},
             "decision": {"pass_threshold": 0.6, "unit": "group", "n_defective": 30},
         }
     )
@@ -60,11 +77,16 @@ def contract() -> Contract:
 
 @pytest.fixture
 def register(tmp_path: Path, contract: Contract, model_bytes: bytes) -> Callable[..., ModelVersion]:
-    """Registers model bytes under a contract as ``tiles`` in ``tmp_path/registry``."""
+    """Registers model bytes under a contract, with further files, as ``tiles`` in ``tmp_path/registry``."""
 
-    def register(content: bytes = model_bytes, contract: Contract = contract) -> ModelVersion:
+    def register(
+        content: bytes = model_bytes, contract: Contract = contract, files: Mapping[str, bytes] | None = None
+    ) -> ModelVersion:
         folder = tmp_path / "draft"
-        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, more in (files or {}).items():
+            (folder / name).write_bytes(more)
         (folder / "model.keras").write_bytes(content)
         contract.write(folder / "contract.json")
         (folder / "card.md").write_text("# Model card\n")

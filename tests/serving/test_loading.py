@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -73,3 +74,52 @@ def test_a_model_that_does_not_fit_its_contract_exits_5(
     other = Contract.model_validate({**contract.model_dump(), "pass_classes": [], **update})
     with pytest.raises(IntegrityError, match="does not fit its contract"):
         load_model(register(), other)
+
+
+def link_to_a_file(weights: Any, name: str) -> None:
+    weights[name] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def link_inside(weights: Any, name: str) -> None:
+    weights[name] = h5py.SoftLink("/layers")
+
+
+def numbers_in_a_file(weights: Any, name: str) -> None:
+    weights.create_dataset(name, (4, 3), "f4", external=[("/etc/hostname", 0, 48)])
+
+
+def virtual(weights: Any, name: str) -> None:
+    layout = h5py.VirtualLayout((4, 3), "f4")
+    layout[:] = h5py.VirtualSource("/etc/hostname", "x", (4, 3))
+    weights.create_virtual_dataset(name, layout)
+
+
+def bomb(weights: Any, name: str) -> None:
+    """A terabyte of zeros in no bytes at all (catalogue case 47)."""
+    weights.create_dataset(name, (250_000_000_000,), "f4", chunks=(1_000_000,), compression="gzip")
+
+
+def objects(weights: Any, name: str) -> None:
+    weights[name] = [b"text of any length"]
+
+
+@pytest.mark.parametrize("change", [link_to_a_file, link_inside, numbers_in_a_file, virtual, bomb, objects])
+def test_weights_that_are_not_simply_there_are_refused(
+    change: Callable[[Any, str], None], register: Callable[..., ModelVersion], contract: Contract, model_bytes: bytes
+) -> None:
+    names: list[str] = []
+    weights = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(model_bytes)) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    weights.write(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file.visit(lambda name: names.append(name) if isinstance(file[name], h5py.Dataset) else None)
+        del file[names[0]]
+        change(file, names[0])
+    members["model.weights.h5"] = weights.getvalue()
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as changed:
+        for name, content in members.items():
+            changed.writestr(name, content)
+    with pytest.raises(IntegrityError, match="nothing in it was run"):
+        load_model(register(stream.getvalue()), contract)

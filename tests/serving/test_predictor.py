@@ -16,7 +16,8 @@ from fdsearch.errors import ConfigError, DataError, IntegrityError, ResourceErro
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
 from fdsearch.serving.contract import Contract, DecisionRule
-from fdsearch.serving.predictor import BATCH, Predictor
+from fdsearch.serving.pictures import BATCH
+from fdsearch.serving.predictor import Predictor
 
 
 @pytest.fixture
