@@ -44,6 +44,22 @@ def resize(pixels: NDArray[np.uint8], size: int, policy: str) -> NDArray[np.uint
     return np.asarray(RESIZERS[policy](Image.fromarray(pixels), size))
 
 
+def field_of_view(width: int, height: int, policy: str) -> tuple[float, float, float, float]:
+    """Say which part of a picture the square of a policy shows: left, top, right, bottom, in pixels of the picture.
+
+    What ``pad`` fills up lies outside of the picture.
+
+    Examples
+    --------
+    >>> field_of_view(80, 40, "stretch"), field_of_view(80, 40, "pad"), field_of_view(80, 40, "crop")
+    ((0.0, 0.0, 80.0, 40.0), (0.0, -20.0, 80.0, 60.0), (20.0, 0.0, 60.0, 40.0))
+    """
+    sides = {"stretch": (width, height), "pad": (max(width, height),) * 2, "crop": (min(width, height),) * 2}
+    columns, rows = sides[policy]
+    left, top = (width - columns) / 2, (height - rows) / 2
+    return left, top, left + columns, top + rows
+
+
 def _stretch(image: Any, size: int) -> Any:
     return _scaled(image, size, size)
 
