@@ -30,11 +30,17 @@ def fetch(
     to: Annotated[
         Path, typer.Option("--to", metavar="DIR", help="Where the file goes; set FDSEARCH_WEIGHTS to this folder.")
     ] = Path("weights"),
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Copy from this folder alone, no network.", show_default=False),
+    ] = None,
 ) -> Document:
-    """Fetch the pretrained weights of an architecture and check their digest."""
+    """Put the pretrained weights of an architecture into a folder, for this machine or another, checked by hash."""
+    from fdsearch.files import digest_file
     from fdsearch.models.weights import fetch as download
 
-    return {"name": name, "path": str(download(name, to.absolute()))}
+    path = download(name, to.absolute(), from_folder=source)
+    return {"name": name, "path": str(path), "bytes": path.stat().st_size, "sha256": digest_file(path)}
 
 
 command(group, "list", example="fdsearch models list --json", show=show.models)(list_models)

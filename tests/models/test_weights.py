@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from fdsearch.errors import ConfigError, IntegrityError, ResourceError
+from fdsearch.errors import ConfigError, IntegrityError, ResourceError, StorageError
 from fdsearch.models.builders import BUILDERS, build_model
 from fdsearch.models.weights import available, fetch, load_weights, weights_digest
 from fdsearch.models.weights_files import WEIGHTS_FILES, WeightsFile, locate
@@ -25,6 +26,7 @@ def bare(monkeypatch, tmp_path):
     """A machine without weights but those of the package."""
     monkeypatch.delenv("FDSEARCH_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     return tmp_path
 
 
@@ -56,9 +58,13 @@ def test_places_are_searched_in_order(bare, monkeypatch):
     cached.parent.mkdir(parents=True)
     cached.touch()
     assert locate("inception_v3") == cached
+    installed = bare / "environment" / "share" / "fdsearch" / "weights" / name
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    assert locate("inception_v3") == installed
     own = bare / "own"
     monkeypatch.setenv("FDSEARCH_WEIGHTS", str(own))
-    assert locate("inception_v3") == cached
+    assert locate("inception_v3") == installed
     own.mkdir()
     (own / name).touch()
     assert locate("inception_v3") == own / name
@@ -182,13 +188,42 @@ class TestFetch:
 
     def test_no_answer_names_the_way_without_a_network(self, published, tmp_path):
         published.unlink()
-        with pytest.raises(ResourceError, match="set FDSEARCH_WEIGHTS to it"):
+        with pytest.raises(ResourceError, match="--from DIR"):
             fetch("mobilenet_v3_small", tmp_path / "to")
 
     @pytest.mark.usefixtures("bare")
     def test_weights_of_the_package_are_copied(self, tmp_path):
         path = fetch(LITE0, tmp_path / "to")
         assert path.read_bytes() == locate(LITE0).read_bytes()
+
+    @pytest.mark.usefixtures("bare")
+    def test_a_folder_that_was_brought_is_asked_alone(self, published, tmp_path):
+        brought = fetch("mobilenet_v3_small", tmp_path / "brought")
+        published.unlink()
+        path = fetch("mobilenet_v3_small", tmp_path / "to", from_folder=tmp_path / "brought")
+        assert path.read_bytes() == brought.read_bytes()
+        assert fetch("mobilenet_v3_small", tmp_path / "to", from_folder=tmp_path / "to") == path
+        published.write_bytes(b"weights")
+        (tmp_path / "empty").mkdir()
+        for name in ("mobilenet_v3_small", LITE0):
+            with pytest.raises(ResourceError, match="does not hold the weights"):
+                fetch(name, tmp_path / "other", from_folder=tmp_path / "empty")
+        with pytest.raises(ConfigError, match="--from"):
+            fetch(LITE0, tmp_path / "other", from_folder=tmp_path / "absent")
+
+    def test_other_bytes_in_a_folder_replace_nothing(self, published, tmp_path):
+        good = fetch("mobilenet_v3_small", tmp_path / "to")
+        (tmp_path / "brought").mkdir()
+        (tmp_path / "brought" / "small.h5").write_bytes(b"Weights")
+        with pytest.raises(IntegrityError, match="not the published one"):
+            fetch("mobilenet_v3_small", tmp_path / "to", from_folder=tmp_path / "brought")
+        assert good.read_bytes() == b"weights"
+
+    @pytest.mark.usefixtures("published")
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(StorageError):
+            fetch("mobilenet_v3_small", tmp_path / "file" / "to")
 
     @pytest.mark.parametrize("name", ["s_cnn_01", "inception"])
     def test_an_architecture_without_weights_is_refused(self, name, tmp_path):
