@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fdsearch.cli import cache, data, doctor, models, predict, registry, runs, studies
+from fdsearch.cli import cache, data, doctor, models, predict, refit, registry, runs, serve, studies
 
 app = typer.Typer(
     name="fdsearch",
@@ -36,9 +36,11 @@ def _root(
 
 studies.register(app)
 runs.register(app)
+refit.register(app)
 app.add_typer(data.group)
 app.add_typer(models.group)
 app.add_typer(registry.group)
 app.add_typer(cache.group)
 predict.register(app)
+serve.register(app)
 doctor.register(app)

@@ -32,6 +32,8 @@ EXTRAS = {
         *("pandas", "pooch", "psutil", "scipy", "sklearn", "tensorflow", "threadpoolctl"),
     ),
     "postgres": ("psycopg",),
+    "sign": ("cryptography",),
+    "serve": ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
 }
 """The packages that are not in the core install, by the extra that brings them."""
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from fdsearch.pipeline.full_run import run
     from fdsearch.pipeline.looking import plan, space_samples
     from fdsearch.pipeline.one_configuration import train
+    from fdsearch.pipeline.refitting import refit
     from fdsearch.pipeline.reporting import dashboard, dashboard_address, free_port, load_study, write_report
+    from fdsearch.pipeline.reproducing import reproduce
     from fdsearch.pipeline.run_status import logs, status, stop
     from fdsearch.pipeline.search_stage import search
     from fdsearch.pipeline.selection_stage import select
@@ -32,6 +34,8 @@ _MODULES = {
     "load_study": "reporting",
     "logs": "run_status",
     "plan": "looking",
+    "refit": "refitting",
+    "reproduce": "reproducing",
     "resolve_study": "studies",
     "run": "full_run",
     "search": "search_stage",
@@ -54,6 +58,8 @@ __all__ = [
     "load_study",
     "logs",
     "plan",
+    "refit",
+    "reproduce",
     "resolve_study",
     "run",
     "search",

@@ -102,7 +102,11 @@ def write_contract(question: Question, candidate: Candidate, folder: Path) -> Co
         }
     )
     contract.write(folder / CONTRACT)
-    np.savez_compressed(folder / PREDICTIONS, logits=logits, rows=rows, labels=labels, groups=groups)
+    pictures: dict[str, Any] = {
+        key: np.array([values[row] for row in rows])
+        for key, values in (("content", dataset.content), ("filenames", dataset.filenames))
+    }
+    np.savez_compressed(folder / PREDICTIONS, logits=logits, rows=rows, labels=labels, groups=groups, **pictures)
     return contract
 
 
@@ -146,4 +150,5 @@ def lineage(question: Question, candidate: Candidate, trial: int | None, params:
         "space": digest_json(question.space.to_json()),
         "definition": digest_json(dict(question.definition)),
         "plugins": list(question.definition["plugins"]),
+        **({} if question.refits is None else {"refitted_from": question.refits.to_json()}),
     }

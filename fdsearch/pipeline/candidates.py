@@ -87,23 +87,40 @@ def hold_contest(question: Question, records: Sequence[TrialRecord], run: Runnin
     fold_seconds = max(costs[name] for name in entries) / len(question.partition.folds)
     deadline = budget.repeats_deadline(fold_seconds)
     entries = _within_budget(entries, costs, deadline, run)
-    repeats = [repeat_folds(question.partition, index + 1) for index in range(spec.selection.n_repeats)]
+    validation = repeated(question, entries, run, deadline)
+    return _decided(question, validation, records, trials, params, run)
+
+
+def repeated(
+    question: Question, entries: Mapping[str, TrialConfig], run: Running, deadline: float | None
+) -> CrossValidation:
+    """Cross-validate some configurations on the study's repeats; deadline and errors as in `cross_validate`."""
     run.log.update(now=True, stage="repeats", running=[], time_left_s=None)
-    finished = finished_repeats(question)
+    finished, repeats = finished_repeats(question), folds_of_repeats(question, question.spec.selection.n_repeats)
     validation = cross_validate(
         list(entries.items()),
         repeats,
         question.maker,
         continued(run, finished),
         single_split=question.single_split,
-        random_state=spec.search.random_state + 1,
+        random_state=repeats_random_state(question.spec.search.random_state),
         deadline=deadline,
         models=finished.models_if_room(len(entries) * len(repeats[0])),
         progress=run.log,
     )
     for note in validation.notes:
         run.log.say(note)
-    return _decided(question, validation, repeats[: validation.n_repeats], records, trials, params, run)
+    return validation
+
+
+def folds_of_repeats(question: Question, n_repeats: int) -> list[Sequence[Fold]]:
+    """The folds of the first repeats: none of them the search's own."""
+    return [repeat_folds(question.partition, index + 1) for index in range(n_repeats)]
+
+
+def repeats_random_state(search: int) -> int:
+    """What the seeds of the repeats' fits follow from, given the search's random state: none of them the search's."""
+    return search + 1
 
 
 def finished_repeats(question: Question) -> FinishedJobs:
@@ -177,14 +194,13 @@ def _against_itself(question: Question, candidate: Candidate) -> dict[str, Any]:
 def _decided(
     question: Question,
     validation: CrossValidation,
-    repeats: Sequence[Sequence[Fold]],
     records: Sequence[TrialRecord],
     trials: Mapping[str, int],
     params: Mapping[str, Mapping[str, Any]],
     run: Running,
 ) -> Contest:
     """Choose among the configurations that got through, and compare the choice with the others."""
-    scores = {candidate.name: _score(question, candidate) for candidate in validation.candidates}
+    scores = {candidate.name: score_of(question, candidate) for candidate in validation.candidates}
     # A baseline outside the search space, or over the study's bound, is compared with, but is no answer to the study.
     over = {record.number for record in records if not record.feasible}
     eligible = [name for name in scores if name in params and trials.get(name) not in over] or list(scores)
@@ -195,11 +211,12 @@ def _decided(
     chosen = choose_candidate(question, validation, values, latencies, run)
     if chosen.winner != chosen.best:
         run.log.say(f"{chosen.winner} is the candidate, not {chosen.best}: {chosen.why}")
-    rows = comparison_rows(question, validation, chosen, trials, repeats)
+    rows = comparison_rows(question, validation, chosen, trials, folds_of_repeats(question, validation.n_repeats))
     return Contest(validation, scores, chosen, tuple(rows), trials, params)
 
 
-def _score(question: Question, candidate: Candidate) -> Score:
+def score_of(question: Question, candidate: Candidate) -> Score:
+    """Macro F1 over the development rows, averaged over repeats."""
     rows, dataset = question.partition.development.rows, question.dataset
     return score(dataset.labels[rows], candidate.predictions[:, rows], dataset.groups[rows], dataset.classes)
 

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fdsearch.errors import Fault, IntegrityError
-from fdsearch.metrics import confusion, per_class_report
+from fdsearch.metrics import confusion, per_class_report, predict
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.holdouts import HoldoutLog, Opening, holdout_digest
 from fdsearch.registry.manifest import MANIFEST, seal
+from fdsearch.registry.sealed import Sealed
+from fdsearch.registry.version import ModelVersion
 from fdsearch.selection.scores import Score, score
 from fdsearch.serving.predictor import Predictor
 from fdsearch.workspace import Workspace
@@ -110,12 +114,12 @@ def _from_note(partition: str, number: int, note: dict[str, Any]) -> Opening:
 
 
 def score_holdout(question: Question, folder: Path, opened: Opened) -> tuple[Score, dict[str, Any]]:
-    """Score a bundle on the sealed pictures.
+    """Score a bundle on the sealed pictures, and keep its answers beside it.
 
     Parameters
     ----------
     folder : Path
-        Holds ``model.keras`` and ``contract.json``.
+        Holds ``model.keras`` and ``contract.json``; ``holdout.npz`` is added.
     opened : Opened
         From `open_holdout`.
 
@@ -128,10 +132,10 @@ def score_holdout(question: Question, folder: Path, opened: Opened) -> tuple[Sco
     dataset, rows = question.dataset, question.partition.holdout.rows
     paths, parts = sealed_pictures(question)
     with bundled(folder, question.spec.model_name) as predictor:
-        predictions = predictor.predict(paths, parts)
-    number = {name: index for index, name in enumerate(dataset.classes)}
-    y_true, y_pred = dataset.labels[rows], [number[prediction.label] for prediction in predictions]
-    groups = dataset.groups[rows]
+        logits = predictor.logits(paths)
+    y_true, y_pred, groups = dataset.labels[rows], predict(logits), dataset.groups[rows]
+    content, names = (np.array([values[row] for row in rows]) for values in (dataset.content, dataset.filenames))
+    Sealed(content, np.array(parts), y_true, logits, tuple(dataset.classes), names).write(folder)
     details = {
         "per_class": per_class_report(y_true, y_pred, dataset.classes, groups),
         "confusion": confusion(y_true, y_pred, len(dataset.classes)).tolist(),
@@ -154,6 +158,6 @@ def bundled(folder: Path, name: str) -> Iterator[Predictor]:
     """
     seal(folder, name, 1, {})
     try:
-        yield Predictor.load(folder)
+        yield Predictor.of(ModelVersion.open(folder), format="keras")
     finally:
         (folder / MANIFEST).unlink()

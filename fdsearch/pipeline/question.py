@@ -18,6 +18,7 @@ from fdsearch.data.partition import Partition, assign, write_splits
 from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
 from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic, write_json
 from fdsearch.parameters import PARAMETERS
+from fdsearch.pipeline.origin import Origin
 from fdsearch.progress import Progress
 from fdsearch.registry.references import check_name
 from fdsearch.selection.decision import check_classes
@@ -42,6 +43,8 @@ class Question:
     maker : JobMaker
     definition : mapping
         What makes two runs answers to the same question.
+    refits : Origin or None
+        The version whose recipe is trained again, where nothing is searched; the files then have a folder of their own.
     """
 
     spec: StudySpec
@@ -51,10 +54,12 @@ class Question:
     space: SearchSpace
     maker: JobMaker
     definition: Mapping[str, Any]
+    refits: Origin | None = None
 
     @property
     def folder(self) -> Path:
-        return self.workspace.run(self.spec.name)
+        run = self.workspace.run(self.spec.name)
+        return run if self.refits is None else run / "refits" / self.refits.label
 
     @property
     def identity(self) -> str:
@@ -69,11 +74,22 @@ class Question:
 
 
 def open_question(
-    spec: StudySpec, root: Path, plugins: Sequence[Path], progress: Progress, *, remember: bool = True
+    spec: StudySpec,
+    root: Path,
+    plugins: Sequence[Path],
+    progress: Progress,
+    *,
+    remember: bool = True,
+    only: TrialConfig | None = None,
 ) -> Question:
     """Read the data, deal the parts and decode the pictures of a study.
 
-    `remember` False leaves the partition's file as it is: roles bind for ever, and looking must not bind anybody.
+    Parameters
+    ----------
+    remember : bool
+        False leaves the partition's file as it is: roles bind for ever, and looking must not bind anybody.
+    only : TrialConfig, optional
+        All that is going to be trained, apart from the baseline: pictures are not decoded for the rest of the space.
 
     Raises
     ------
@@ -97,11 +113,11 @@ def open_question(
         labels=dataset.labels,
         groups=dataset.groups,
         n_classes=len(dataset.classes),
-        pixels=dataset.decode(pixel_sizes(space), progress),
+        pixels=dataset.decode(pixel_sizes(space) if only is None else _sizes(only, baseline_config(space)), progress),
         data_digest=dataset.digest,
         prefix_cache=workspace.prefix,
         plugins=tuple(path.resolve() for path in plugins),
-        depths=depths(space),
+        depths=depths(space) if only is None else None,
     )
     rules = {**spec.rules(), "space": space.to_json(), "splitter": SPLITTER_VERSION}
     rules["plugins"] = sorted(digest_file(path) for path in plugins)
@@ -203,9 +219,13 @@ def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:
         sizes |= set(range(int(distribution.low), int(distribution.high) + 1, int(distribution.step or 1)))
     elif distribution is not None:
         sizes |= {int(size) for size in distribution.choices}
-    baseline = baseline_config(space)
     pairs = {(size, policy) for size in sizes for policy in policies}
-    return sorted(pairs | ({(baseline.image_size, baseline.resize)} if baseline else set()))
+    return sorted(pairs | set(_sizes(baseline_config(space))))
+
+
+def _sizes(*configs: TrialConfig | None) -> list[tuple[int, str]]:
+    """What the configurations that there are ask for."""
+    return sorted({(config.image_size, config.resize) for config in configs if config is not None})
 
 
 def baseline_point(space: SearchSpace) -> dict[str, Value] | None:

@@ -8,6 +8,7 @@ instead of being made again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,21 +16,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fdsearch.errors import ConflictError
 from fdsearch.files import digest_file, digest_json, write_atomic, write_json
 from fdsearch.pipeline.agreement import drop_models, latency_gate, settle
 from fdsearch.pipeline.bundle import lineage, refit, write_contract
 from fdsearch.pipeline.candidates import Contest
+from fdsearch.pipeline.exporting import Begun, begin_exports, take_exports
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.holdout import Opened, open_holdout, score_holdout
+from fdsearch.pipeline.promotion import judge_promotion
 from fdsearch.pipeline.question import Question
-from fdsearch.registry import card, gates
-from fdsearch.registry.draft import CARD, CONTRACT, METRICS, MODEL, Draft
+from fdsearch.pipeline.rivals import against_champion
+from fdsearch.pipeline.subject import subject
+from fdsearch.registry import gates
+from fdsearch.registry.card import model_card
+from fdsearch.registry.card_page import render
+from fdsearch.registry.draft import CARD, CARD_JSON, CONTRACT, METRICS, MODEL, Draft
 from fdsearch.registry.store import Registry
 from fdsearch.selection.candidate import Candidate
 from fdsearch.selection.scores import SEEN_BY_NOBODY, Score, headline
 from fdsearch.serving.contract import Contract
-
-ACTOR = "fdsearch run"
+from fdsearch.serving.exports import EXPORTS, Exports
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,19 @@ def prepare(
     if (folder / METRICS).is_file():
         run.log.say(f"the final fit of {name} is there already")
         known = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        return _finished(question, candidate, folder, known, origin, sealed=sealed)
+        return _finished(question, candidate, folder, known, origin, run, sealed=sealed)
     shutil.rmtree(folder, ignore_errors=True)
     if sealed:
         drop_models(each for each in contest.validation.candidates if each.name != name)
     run.log.say(f"final fit of {name} on all development parts")
+    run.exporter.prepare()
     refit(question, candidate, run, folder)
     write_contract(question, candidate, folder)
+    begun = begin_exports(question, candidate.config, folder, run)
     found: dict[str, Any] = {**figures, "holdout": None, "headline": None, "agreement": None}
     if sealed:
         found |= _unseal(question, contest, name, figures, folder, run)
-    return _finished(question, candidate, folder, found, origin, sealed=sealed)
+    return _finished(question, candidate, folder, found, origin, run, begun, sealed=sealed)
 
 
 def _finished(
@@ -89,15 +98,20 @@ def _finished(
     folder: Path,
     figures: Mapping[str, Any],
     origin: Mapping[str, Any],
+    run: Running,
+    begun: Begun | None = None,
     *,
     sealed: bool,
 ) -> Prepared:
     """Complete a draft; its contract is written anew, since the decision may have changed since an ended run."""
     contract = write_contract(question, candidate, folder)
-    verdict = judge(question, figures) if sealed else []
-    whole = _with_model(origin, figures)
-    text = card.render(question.spec.model_name, figures, whole, contract.model_dump(mode="json"), verdict)
-    write_atomic(folder / CARD, text.encode())
+    take_exports(question, candidate.config, folder, run, begun)
+    verdict = judge(question, figures, folder) if sealed else []
+    whole = _completed(question, origin, figures)
+    about, plain = subject(question, candidate.config), contract.model_dump(mode="json")
+    document = model_card(question.spec.model_name, figures, whole, plain, verdict, about, read_exports(folder))
+    write_json(folder / CARD_JSON, document)
+    write_atomic(folder / CARD, render(document).encode())
     write_json(folder / METRICS, figures)
     return Prepared(folder, figures, contract, whole)
 
@@ -105,7 +119,7 @@ def _finished(
 def _unseal(
     question: Question, contest: Contest, name: str, figures: Mapping[str, Any], folder: Path, run: Running
 ) -> dict[str, Any]:
-    """Open the holdout for a draft: settle which model ships, score that one, and say what is to be believed."""
+    """Open the holdout for a draft: settle which model ships, score that one, say what is to be believed, compare."""
     opened = open_holdout(question, folder.name)
     agreement = settle(question, contest.validation[name], folder, run)
     run.log.say(agreement["why"])
@@ -115,6 +129,7 @@ def _unseal(
         "holdout": {**score.to_json(), **details},
         "headline": believable(question, contest, name, figures["search"], score, opened),
         "agreement": agreement,
+        "comparison": against_champion(question, folder, champion(question)),
     }
 
 
@@ -142,15 +157,38 @@ def believable(
     return {**beside, "note": f"the out-of-fold score is not the headline: {reason}"}
 
 
-def judge(question: Question, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The candidate's figures against the study's gates, and an ensemble that ships against its latency."""
-    return gates.evaluate(question.spec.registry.gates, figures) + latency_gate(question, figures.get("agreement"))
+def judge(question: Question, figures: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """What a candidate alone must hold: the study's gates, and the latency of an ensemble that ships.
+
+    Parameters
+    ----------
+    figures : mapping
+        What ``metrics.json`` holds.
+    folder : Path
+        The draft, with its contract and, where there are any, exports.
+    """
+    contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
+    rows = gates.evaluate(question.spec.registry.gates, figures, contract, read_exports(folder))
+    return rows + latency_gate(question, figures.get("agreement"))
 
 
-def _with_model(origin: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The lineage with what the version's model is: the final fit, or the mean of the folds' models."""
+def read_exports(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """What a draft's ``exports.json`` says of each format, or None where it has none."""
+    path = folder / EXPORTS
+    if not path.is_file():
+        return None
+    exports = Exports.parse(path.read_bytes(), str(path)).exports
+    return {name: export.model_dump() for name, export in exports.items()}
+
+
+def _completed(question: Question, origin: Mapping[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage with what a promotion asks for, and what the model is: the final fit, or the mean of the folds'.
+
+    Neither is part of the origin, by which a candidate is known that has seen the holdout.
+    """
     agreement = figures.get("agreement")
-    return {**origin, "shipped": agreement["shipped"]} if agreement else dict(origin)
+    shipped = {"shipped": agreement["shipped"]} if agreement else {}
+    return {**origin, "gates": question.spec.registry.gates.model_dump(exclude_none=True), **shipped}
 
 
 def register(question: Question, prepared: Prepared) -> int:
@@ -162,24 +200,47 @@ def register(question: Question, prepared: Prepared) -> int:
             files = registry.version(model, number).manifest.files
             if all(files[name].sha256 == digest for name, digest in sealed.items()):
                 return int(number)
-    return registry.register(model, Draft(prepared.folder, prepared.lineage), ACTOR).version
+    return registry.register(model, Draft(prepared.folder, prepared.lineage), _actor(question)).version
 
 
 def appoint(question: Question, version: int, verdict: list[dict[str, Any]], *, promote: bool) -> str | None:
-    """Log the gates and give a candidate its alias: champion, challenger, or None where a gate does not hold."""
+    """Log the gates and give a candidate its alias.
+
+    Parameters
+    ----------
+    verdict : list of dict
+        From `judge`: what it alone must hold. How it compares with the champion is judged and logged beside it.
+    promote : bool
+        Let it take the champion's place where that gate holds too.
+
+    Returns
+    -------
+    str or None
+        ``champion``, ``challenger``, or None where a gate of `verdict` does not hold.
+    """
     registry, model = Registry(question.workspace.registry), question.spec.model_name
-    registry.record_evaluated(model, version, verdict)
-    if not all(gate["holds"] for gate in verdict):
+    state, names = registry.state(model), {row["name"] for row in verdict}
+    rows = [*verdict, *(row for row in judge_promotion(registry, model, version) if row["name"] not in names)]
+    registry.record_evaluated(model, version, rows)
+    if not all(row["holds"] for row in verdict):
         return None
-    current = champion(question)
-    if current == version:
+    if state.champion == version:
         return "champion"
-    if promote or current is None:
-        why = "the first candidate whose gates hold" if current is None else "asked for by --promote"
-        registry.promote(model, version, by=ACTOR, reason=why)
-        return "champion"
-    registry.set_challenger(model, version, by=ACTOR, reason="a later candidate whose gates hold")
+    if (promote or state.champion is None) and all(row["holds"] for row in rows):
+        why = "the first candidate whose gates hold" if state.champion is None else "asked for by --promote"
+        # Somebody who promoted meanwhile has decided; this one is then a challenger of another champion.
+        with contextlib.suppress(ConflictError):
+            registry.promote(
+                model, version, by=_actor(question), reason=why, expected_generation=state.generation, gates=rows
+            )
+            return "champion"
+    registry.set_challenger(model, version, by=_actor(question), reason="a later candidate whose gates hold")
     return "challenger"
+
+
+def _actor(question: Question) -> str:
+    """The command that registers, as the registry's log names it."""
+    return "fdsearch run" if question.refits is None else "fdsearch refit"
 
 
 def champion(question: Question) -> int | None:

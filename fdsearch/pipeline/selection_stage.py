@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fdsearch.config import GroupSpec, StudySpec
+from fdsearch.config import StudySpec
 from fdsearch.errors import ResourceError
 from fdsearch.pipeline.auditing import audit_summary, known_audit
 from fdsearch.pipeline.beside import left_out, random_folds
@@ -31,7 +31,9 @@ from fdsearch.pipeline.registration import appoint, champion, drafts, judge, pre
 from fdsearch.pipeline.reporting import write_tables
 from fdsearch.pipeline.search_stage import SearchOutcome, outcome_of, prepare_study
 from fdsearch.pipeline.stored import store_result
+from fdsearch.pipeline.subject import groups_document
 from fdsearch.progress import Progress, Silent
+from fdsearch.registry.store import Registry
 from fdsearch.search.storage import storage_errors
 
 
@@ -74,12 +76,27 @@ def select_question(
     Whatever ends this early, the same command goes on after the last finished fit, and the holdout is not opened again
     for a candidate that it was opened for.
     """
-    dataset = question.dataset
     contest = hold_contest(question, outcome.records, run, budget)
     luck = contest_luck(question, contest, outcome.records)
     document: dict[str, Any] = {
         "study": question.spec.name,
         **outcome.to_json(),
+        **contest_document(question, contest, luck, audit),
+        "random_folds": random_folds(question, contest, run, budget),
+    }
+    document |= register_candidate(question, contest, document, run, promote=promote)
+    document["left_out"] = left_out(question, contest, run, budget)
+    document = conclude(question, contest, document, budget, outcome.trials)
+    _register_others(question, contest, run, budget)
+    tidy(question)
+    return document
+
+
+def contest_document(
+    question: Question, contest: Contest, luck: Mapping[str, Any], audit: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a contest says of its candidate, as a run's document holds it; `luck` as `contest_luck` returns it."""
+    return {
         "cv": {
             **contest.scores[contest.winner].to_json("macro_f1_mean"),
             "n_splits": len(question.partition.folds),
@@ -90,46 +107,48 @@ def select_question(
         "search": luck,
         "choice": contest.chosen.to_json(),
         "comparisons": list(contest.comparisons),
-        "groups": _groups(question),
+        "groups": groups_document(question),
         "audit": None if audit is None else audit_summary(audit),
-        "random_folds": random_folds(question, contest, run, budget),
     }
-    run.log.update(now=True, stage="refit and holdout", task=None)
-    document |= _register_candidate(question, contest, document, run, promote=promote)
-    document["left_out"] = left_out(question, contest, run, budget)
-    document |= {
+
+
+def conclude(
+    question: Question,
+    contest: Contest,
+    document: Mapping[str, Any],
+    budget: Budget,
+    trials: Sequence[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Complete a document, write its report, and keep it: from here on the same command prints it."""
+    known = [*question.dataset.notes, *question.partition.changes, *contest.validation.notes]
+    whole = {
+        **document,
         "splits": str(question.folder / "splits.csv"),
         "report": str(question.folder / "report.html"),
-        "notes": [*dataset.notes, *question.partition.changes, *contest.validation.notes],
+        "notes": [*known, *notes],
         "seconds": round(time.monotonic() - budget.started, 1),
     }
     tables = out_of_fold_tables(question, contest.candidate)
-    write_tables(question.folder, {**document, **tables, "trials": list(outcome.trials)})
-    store_result(question, document)
-    _register_others(question, contest, run, budget)
+    write_tables(question.folder, {**whole, **tables, "trials": list(trials)})
+    store_result(question, whole)
+    return whole
+
+
+def tidy(question: Question) -> None:
+    """Remove what only a continued command would need."""
     shutil.rmtree(drafts(question), ignore_errors=True)
     finished_repeats(question).clear()
-    return document
 
 
-def _groups(question: Question) -> dict[str, Any]:
-    """Where the groups come from, and how sure the least certain of inferred ones is."""
-    dataset, confidence = question.dataset, question.dataset.group_confidence
-    declared = question.spec.data.group != GroupSpec()
-    return {
-        "source": "inferred" if dataset.groups_inferred else "given" if declared else "none",
-        "n": len(dataset.group_names),
-        "min_confidence": float(confidence.min()) if dataset.groups_inferred and confidence is not None else None,
-    }
-
-
-def _register_candidate(
+def register_candidate(
     question: Question, contest: Contest, document: Mapping[str, Any], run: Running, *, promote: bool
 ) -> dict[str, Any]:
     """Refit, open the holdout, evaluate the gates and register; the candidate's part of the run's document."""
+    run.log.update(now=True, stage="refit and holdout", task=None)
     name, model = contest.winner, question.spec.model_name
     prepared = prepare(question, contest, name, document, run, sealed=True)
-    verdict = judge(question, prepared.figures)
+    verdict = judge(question, prepared.figures, prepared.folder)
     version = register(question, prepared)
     alias = appoint(question, version, verdict, promote=promote)
     current = champion(question)
@@ -145,13 +164,14 @@ def _register_candidate(
             "params": dict(contest.params.get(name, {})),
             "trial": contest.trials.get(name),
             "alias": alias,
-            "gates": verdict,
+            "gates": list(Registry(question.workspace.registry).version(model, version).gates),
         },
         "champion": None if current is None else {"name": model, "version": current},
         "promoted": alias == "champion",
         "holdout": prepared.figures["holdout"],
         "headline": prepared.figures["headline"],
         "agreement": prepared.figures.get("agreement"),
+        "comparison": prepared.figures.get("comparison"),
         **decision_document(prepared.contract),
     }
 

@@ -20,6 +20,8 @@ EXPECTED = {
     *("data audit", "data fetch", "data synthesize", "models list", "models fetch"),
     *("registry list", "registry show", "registry verify", "registry promote", "predict", "doctor"),
     *("cache list", "cache clear"),
+    *("refit", "reproduce", "serve", "registry rollback", "registry log", "registry head"),
+    *("registry diff", "registry gc", "registry export", "registry import"),
 }
 
 

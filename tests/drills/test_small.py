@@ -46,3 +46,22 @@ def test_kills_cost_nothing_but_time(postgres: PostgresServer, seed: str) -> Non
 def test_two_parents_outlive_a_restart(postgres: PostgresServer) -> None:
     figure = drill("two_parents", "--trials", "40", "--restarts", "1")
     assert figure["ok"], figure["faults"]
+
+
+def test_racing_promoters_lose_no_generation() -> None:
+    figure = drill("promoters", "--promoters", "4", "--attempts", "25")
+    assert figure["ok"], figure["faults"]
+    assert figure["winners"] + figure["conflicts"] == figure["attempts"] == 100
+
+
+def test_a_registry_outlives_its_writers() -> None:
+    figure = drill("registry_kill", "--kills", "25")
+    assert figure["ok"], figure["faults"]
+    assert figure["kills"] == 25
+
+
+def test_the_service_drops_and_mixes_nothing() -> None:
+    figure = drill("service", "--seconds", "10", "--switches", "3", "--clients", "4", "--image-size", "96")
+    # What ten seconds on a busy machine say of time and memory is nothing.
+    assert [fault for fault in figure["faults"] if "latency" not in fault and "memory" not in fault] == []
+    assert figure["switches"] == 3

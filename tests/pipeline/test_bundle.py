@@ -30,6 +30,7 @@ def question(decision: dict[str, Any], *, n_parts: int = 40, single_split: bool 
         pass_classes=("free",),
         group_names=tuple(f"part {number}" for number in range(n_parts)),
         filenames=tuple(f"{row}.png" for row in range(2 * n_parts)),
+        content=tuple(f"{row:064x}" for row in range(2 * n_parts)),
     )
     return SimpleNamespace(
         dataset=dataset,

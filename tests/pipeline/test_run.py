@@ -16,6 +16,8 @@ from small_set import PARTS, draw, study, write_set
 
 import fdsearch
 from fdsearch import pipeline
+from fdsearch.registry import card_page
+from fdsearch.registry.sealed import Sealed
 from fdsearch.registry.store import Registry
 from fdsearch.study_reader import parse_study
 
@@ -37,14 +39,19 @@ RUN_KEYS = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("root")
+def pictures(finished: Any) -> Path:
+    return Path(finished.pictures)
 
 
 @pytest.fixture(scope="module")
-def document(pictures: Path, root: Path) -> dict[str, Any]:
-    """One run, shared by the tests of this module."""
-    return pipeline.run(parse_study(study(pictures), "tiles", pictures), root)
+def root(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run's, for the tests of this module."""
+    return Path(shutil.copytree(finished.root, tmp_path_factory.mktemp("copy") / "root"))
+
+
+@pytest.fixture(scope="module")
+def document(finished: Any) -> dict[str, Any]:
+    return dict(finished.document)
 
 
 def test_the_document_has_the_contracts_keys_and_is_plain_json(document: dict[str, Any]) -> None:
@@ -86,12 +93,29 @@ def test_no_part_is_on_two_sides(document: dict[str, Any]) -> None:
 
 def test_the_version_is_whole_and_champion(document: dict[str, Any], root: Path) -> None:
     registry = Registry(root / "registry")
-    assert registry.verify()["models"] == 1
+    verified = registry.verify()
+    assert (verified["models"], verified["unchecked"]) == (1, []), "every link is beside the registry"
     assert document["champion"] == {"name": "tiles", "version": document["candidate"]["version"]}
     champion = registry.resolve("tiles@champion")
     assert champion.manifest.lineage["study"] == "tiles"
     assert champion.manifest.lineage["trial"] == document["candidate"]["trial"]
-    assert (champion.path / "card.md").read_text().count("macro") > 0
+
+
+def test_the_card_says_what_the_run_found(document: dict[str, Any], root: Path) -> None:
+    champion = Registry(root / "registry").resolve("tiles@champion")
+    card = champion.read_json("card.json")
+    assert champion.read("card.md").decode() == card_page.render(card)
+    assert {label: row["parts"] for label, row in card["data"]["classes"].items()} == PARTS
+    assert card["data"]["digest"] == champion.manifest.lineage["data"]["digest"]
+    assert [card["partition"][role]["n"] for role in ("development", "holdout")] == [
+        document[key]["n"] for key in ("cv", "holdout")
+    ]
+    assert {key: card["scores"][key] for key in ("headline", "cv", "baseline")} == {
+        key: document[key] for key in ("headline", "cv", "baseline")
+    }
+    assert card["optimism"] == document["optimism"] and card["holdout_openings"]["openings"] == 1
+    assert card["decision"]["rule"] == document["decision"] and card["gates"] == document["candidate"]["gates"]
+    assert all(row["licence"] == "Apache-2.0" for row in card["weights"])
 
 
 def test_the_predictor_repeats_the_holdouts_figures(document: dict[str, Any], root: Path, pictures: Path) -> None:
@@ -102,6 +126,8 @@ def test_the_predictor_repeats_the_holdouts_figures(document: dict[str, Any], ro
     right = sum(prediction.label == Path(prediction.filename).name.split("_")[0] for prediction in predictions)
     confusion = np.array(document["holdout"]["confusion"])
     assert right == np.trace(confusion)
+    answers = Sealed.of(predictor.version)
+    assert answers is not None and (answers.logits.argmax(1) == answers.labels).sum() == right
     assert len(sealed) == confusion.sum() == document["holdout"]["n"]
     folder = root / "registry" / "tiles" / "versions" / f"{document['candidate']['version']:04d}"
     copied = fdsearch.Predictor.load(shutil.copytree(folder, root / "deployed"))
@@ -181,6 +207,9 @@ def test_new_pictures_keep_old_roles_and_start_from_the_old_best(
     study_ = fdsearch.load_study("tiles", root)
     assert best in [trial.params for trial in study_.trials[:2]]
     assert second["candidate"]["alias"] == "challenger"
+    [compared] = [gate for gate in second["candidate"]["gates"] if gate["name"] == "better_than_champion"]
+    assert compared["comparison"]["champion"] == second["champion"]["version"]
+    assert compared["comparison"]["pictures"] > 0
     assert second["champion"]["version"] == document["champion"]["version"]
     assert second["holdout"]["openings"] == 2
     assert not second["holdout"]["independent"]
