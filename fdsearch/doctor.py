@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsearch.execution.gpus import visible_gpus
+from fdsearch.packages import installed_versions
 
 PACKAGES = {
     "train": (
@@ -134,12 +135,7 @@ def _packages() -> list[Check]:
 
 def _version(package: str) -> str | None:
     """The installed version; TensorFlow without GPU code is a package of another name."""
-    for name in (package, f"{package}-cpu"):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    return next(iter(installed_versions([package, f"{package}-cpu"]).values()), None)
 
 
 def _devices() -> list[Check]:

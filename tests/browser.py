@@ -16,10 +16,12 @@ from typing import Any
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = "no Chromium on this machine (make system)"
 
+_HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-extensions"),
-    *("--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe"),
+    *_HEADLESS,
+    *("--hide-scrollbars", "--disable-extensions", "--disable-component-update", "--remote-debugging-pipe"),
 )
+_LIMIT_S = 120
 
 _HAND_OVER = """
 import fcntl, os, sys
@@ -28,6 +30,21 @@ os.dup2(heard, 3), os.dup2(told, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 """The browser hears on descriptor 3 and answers on 4."""
+
+
+def shown(address: str, folder: Path, *options: str) -> str:
+    """The document of a page once its scripts have worked.
+
+    Parameters
+    ----------
+    address : str
+    folder : Path
+        For the browser's profile.
+    *options : str
+        Further ones of the browser.
+    """
+    command = [str(PROGRAM), *_HEADLESS, f"--user-data-dir={folder}/profile", *options, "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=True).stdout
 
 
 class Browser:

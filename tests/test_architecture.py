@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]
 MAX_LINES = 300
 
-GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet"}
+GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet", "packages"}
 STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "config", "study_reader"}
 NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide", "chance"}
 BASE = GROUND | STUDY | NUMBERS
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "shipped": set(),
     "quiet": set(),
+    "packages": set(),
     "files": {"errors"},
     "space": GROUND,
     "yaml_reader": GROUND,

@@ -7,7 +7,6 @@ why the format is not there.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 
 from fdsearch.errors import IntegrityError
 from fdsearch.files import digest_file
+from fdsearch.packages import installed_versions
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.parity import golden_rows
 from fdsearch.pipeline.question import Question
@@ -98,7 +98,7 @@ def take_exports(
     Exports(
         golden=Golden(n=begun.n_golden if known else 0),
         made_of=dict(begun.made_of),
-        measured_on=MeasuredOn(machine=machine(), cores=os.cpu_count() or 1, versions=_versions()),
+        measured_on=MeasuredOn(machine=machine(), cores=os.cpu_count() or 1, versions=installed_versions(_PACKAGES)),
         exports=made,
     ).write(draft / EXPORTS)
     run.log.say(f"exports: {', '.join(_told(name, export) for name, export in made.items())}")
@@ -129,13 +129,3 @@ def _told(name: str, export: Export) -> str:
     if export.passes and export.batch_1_ms is not None:
         return f"{name} {export.batch_1_ms:.1f} ms"
     return f"no {name} ({export.why})"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -26,6 +26,7 @@ RESTORE = "restore the folder from a backup, or register the model again"
 FILE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,3}$"
 """A file's path inside a version: plain names that cannot leave the folder, whichever system reads them."""
 
+Kind = TypeVar("Kind", bound=Frozen)
 FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -63,14 +64,25 @@ class Manifest(Frozen):
         IntegrityError
             Listing everything that no manifest of ours holds.
         """
-        try:
-            return cls.model_validate_json(content, strict=True)
-        except ValidationError as error:
-            faults = [
-                Fault(f"{where}: $.{'.'.join(map(str, item['loc']))}", "a wrong value", item["msg"], RESTORE)
-                for item in error.errors(include_url=False)
-            ]
-            raise IntegrityError("the manifest cannot be read", faults) from error
+        return parse_sealed(cls, content, where, "the manifest cannot be read")
+
+
+def parse_sealed(kind: type[Kind], content: bytes, where: str, message: str) -> Kind:
+    """Read the JSON of a version's file as what it must be.
+
+    Raises
+    ------
+    IntegrityError
+        With `message`, listing everything that cannot stand in the file.
+    """
+    try:
+        return kind.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        faults = [
+            Fault(f"{where}: $.{'.'.join(map(str, item['loc']))}", "a wrong value", item["msg"], RESTORE)
+            for item in error.errors(include_url=False)
+        ]
+        raise IntegrityError(message, faults) from error
 
 
 def seal(folder: Path, name: str, version: int, lineage: Mapping[str, Any]) -> str:

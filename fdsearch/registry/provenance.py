@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 import fdsearch
 from fdsearch.files import digest_file, digest_json
+from fdsearch.packages import installed_versions
 
 PACKAGES = ("fdsearch", "keras", "numpy", "optuna", "pillow", "scikit-learn", "tensorflow")
 """The packages whose version can change a score."""
@@ -15,13 +15,7 @@ PACKAGES = ("fdsearch", "keras", "numpy", "optuna", "pillow", "scikit-learn", "t
 
 def package_versions() -> dict[str, str]:
     """Return the installed version of each of `PACKAGES`; those that are absent are left out."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return installed_versions(PACKAGES)
 
 
 @lru_cache(maxsize=1)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat
 
 from fdsearch.config import Frozen
-from fdsearch.errors import Fault, IntegrityError
 from fdsearch.files import write_json
-from fdsearch.registry.manifest import RESTORE
+from fdsearch.registry.manifest import parse_sealed
 
 EXPORTS, GOLDEN = "exports.json", "golden.npz"
 """``golden.npz`` holds ``pictures`` uint8 (n, size, size, 1) and what ``model.keras`` says of them: ``logits`` and
@@ -103,14 +102,7 @@ class Exports(Frozen):
         IntegrityError
             Listing everything that cannot stand in it.
         """
-        try:
-            return cls.model_validate_json(content, strict=True)
-        except ValidationError as error:
-            faults = [
-                Fault(f"{where}: $.{'.'.join(map(str, item['loc']))}", "a wrong value", item["msg"], RESTORE)
-                for item in error.errors(include_url=False)
-            ]
-            raise IntegrityError("the list of exports cannot be read", faults) from error
+        return parse_sealed(cls, content, where, "the list of exports cannot be read")
 
     def write(self, path: Path) -> None:
         """Write the file, atomically."""

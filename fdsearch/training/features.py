@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +23,7 @@ import fdsearch.models
 from fdsearch.errors import Fault, StorageError
 from fdsearch.files import digest_json, disk_errors
 from fdsearch.layers import FEATURES
+from fdsearch.packages import installed_versions
 from fdsearch.training import life
 from fdsearch.training.prefix_entry import Halves
 from fdsearch.training.prefix_store import PrefixStore
@@ -49,14 +49,7 @@ def code() -> dict[str, str]:
     folder = Path(next(iter(fdsearch.models.__path__)))
     sources = {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
     digest = hashlib.sha256(repr(sources).encode()).hexdigest()
-    return {"keras": _version("keras"), "tensorflow": _version("tensorflow"), "models": digest}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
+    return {"keras": "", "tensorflow": "", **installed_versions(["keras", "tensorflow"]), "models": digest}
 
 
 def as_stored(values: NDArray[Any]) -> NDArray[np.float16]:

@@ -6,7 +6,6 @@ runs in a process of its own (`timing`): it needs one thread and another runtime
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from fdsearch.errors import Fault, ResourceError
 from fdsearch.files import digest_file, digest_json, write_json
+from fdsearch.packages import installed_versions
 from fdsearch.training import life
 from fdsearch.training.file_lock import hold
 from fdsearch.training.job import Job
@@ -70,7 +70,9 @@ class Architecture:
         """A digest, the same for all trials that measure the same with the packages of this machine."""
         config = self.config
         shape = [config.backbone, config.image_size, config.pooling, dict(config.custom), self.n_classes]
-        return digest_json([shape, sorted(digest_file(path) for path in self.plugins), _versions(), runtime()])[:24]
+        return digest_json(
+            [shape, sorted(digest_file(path) for path in self.plugins), installed_versions(_PACKAGES), runtime()]
+        )[:24]
 
 
 def runtime() -> str:
@@ -177,16 +179,6 @@ def _wait(child: subprocess.Popen[str]) -> tuple[str, str]:
 
 def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}-{digest_json(machine())[:16]}.json"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _processor() -> str:

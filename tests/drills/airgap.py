@@ -18,9 +18,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from browser import PROGRAM
 from drills.bare_box import BareBox
 from drills.checks import Findings
-from drills.pages import Page, browser, served
+from drills.pages import Page, served
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N_PICTURES = 24
@@ -42,7 +43,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.inside:
         return _inside(arguments.wheelhouse, arguments.folder)
-    if browser() is None:
+    if PROGRAM is None:
         parser.error("the pages need Chromium: make system")
     folder = (arguments.folder or Path(tempfile.mkdtemp(prefix="fdsearch-drill-"))).absolute()
     wheelhouse = (arguments.wheelhouse or _pack(folder / "wheelhouse", arguments.extra)).absolute()

@@ -6,8 +6,6 @@ The log also has what frames and workers of the page ask for, which are pages of
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +15,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from browser import MISSING, PROGRAM, shown
+
 LOOPBACK = ("127.0.0.1", "localhost")
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-_LIMIT_S = 120
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,6 @@ class Page:
         return tuple(url for url in self.requests if urlsplit(url).hostname not in LOOPBACK)
 
 
-def browser() -> str | None:
-    """Chromium, where it is installed."""
-    return shutil.which("chromium") or shutil.which("google-chrome")
-
-
 def open_page(address: str, folder: Path, patience_ms: int = 15_000) -> Page:
     """Open an address of this machine and let its scripts work.
 
@@ -51,15 +44,12 @@ def open_page(address: str, folder: Path, patience_ms: int = 15_000) -> Page:
     patience_ms : int
         How long the page's clock runs.
     """
-    program = browser()
-    if program is None:
-        raise RuntimeError("no Chromium is installed here: make system")
+    if PROGRAM is None:
+        raise RuntimeError(MISSING)
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "requests.json"
-    options = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", f"--virtual-time-budget={patience_ms}"]
-    command = [program, *_FLAGS, *options, "--dump-dom", address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=True)
-    return Page(done.stdout, tuple(_asked(log)))
+    dom = shown(address, folder, f"--log-net-log={log}", f"--virtual-time-budget={patience_ms}")
+    return Page(dom, tuple(_asked(log)))
 
 
 def _asked(log: Path) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 import optuna
 import psutil
 import pytest
+from browser import MISSING, PROGRAM, shown
 from watched_run import HOSTILE, STUDY, write_run, write_trial
 
 from fdsearch.pipeline.trial_page import TrialPages
@@ -201,15 +201,9 @@ def test_trials_of_earlier_data_keep_their_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_browser_shows_the_note_and_runs_nothing_of_it(page: Page, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium is installed here: the page is checked through its API alone")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
-    address = f"{page.base}/dashboard/studies/1/trials?numbers=0"
-    answer = subprocess.run(
-        [*command, "--virtual-time-budget=15000", "--dump-dom", address], capture_output=True, text=True, timeout=120
-    )
-    dom = answer.stdout
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    dom = shown(f"{page.base}/dashboard/studies/1/trials?numbers=0", tmp_path, "--virtual-time-budget=15000")
     assert len(re.findall(r'<img alt="[^"]*"[^>]* src="/pictures/', dom)) == 2
     assert "<title>owned" not in dom and dom.count("<script") == 1, "the bundle is the only script"
     assert "&lt;script&gt;" in dom, "a label is shown as it is"

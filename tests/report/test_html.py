@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import MISSING, PROGRAM, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trusted import trusted
@@ -275,14 +274,11 @@ def test_a_class_without_pictures_has_no_shade() -> None:
 
 @pytest.mark.slow
 def test_a_browser_shows_it_and_runs_no_label(page: str, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine (make system)")
+    if PROGRAM is None:
+        pytest.skip(MISSING)
     # Without the policy even an unescaped label would do nothing: escaping is tested alone.
     file = tmp_path / "report.html"
     file.write_text(page.replace("default-src 'none'", "default-src * 'unsafe-inline'"), encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", file.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = shown(file.as_uri(), tmp_path)
     assert "<title>tiles – fdsearch</title>" in dom
     assert dom.count("<img") == 2 and dom.count("<section>") == 7 and "pwned'" in dom
