@@ -21,7 +21,8 @@ esac
 if [ -e "$directory" ] && { [ ! -d "$directory" ] || [ -n "$(ls -A "$directory")" ]; }; then
     fail 6 "$directory is in use; name a new folder"
 fi
-cd "$(dirname "$0")"
+unset CDPATH  # cd would look for a folder of this name there first
+cd -- "$(dirname -- "$0")"
 
 command -v sha256sum >/dev/null || fail 7 "sha256sum is not on this box"
 sha256sum --check --strict --quiet SHA256SUMS >&2 || fail 5 "files are not as they were packed; copy the folder again"

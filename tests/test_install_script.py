@@ -53,6 +53,20 @@ def says(house: Path, **values: str) -> None:
     reseal(house)
 
 
+def test_it_reads_the_folder_it_lies_in_whatever_the_shell_is_used_to(house: Path, tmp_path: Path) -> None:
+    """A folder of the same name on CDPATH would be taken for the wheelhouse."""
+    says(house, machine="another")  # so that nothing has to be installed
+    (tmp_path / "projects" / house.name).mkdir(parents=True)
+    done = subprocess.run(
+        ["sh", f"{house.name}/install.sh", str(tmp_path / "installed")],
+        env=environment(CDPATH=str(tmp_path / "projects")),
+        cwd=house.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (7, ""), done.stderr
+
+
 def test_it_installs_what_was_packed_and_nothing_else(house: Path) -> None:
     make_wheel(house / "wheels", "part", "9", code="VERSION = 9\n")  # newer, and on no list
     make_wheel(house / "wheels", "pip", "99")

@@ -10,6 +10,7 @@ import typer
 from fdsearch.cli import registry_files, show, show_decisions
 from fdsearch.cli.arguments import Model
 from fdsearch.cli.command import Call, Document, command
+from fdsearch.errors import ConfigError, Fault
 from fdsearch.workspace import Workspace
 
 group = typer.Typer(name="registry", help="The registry of model versions.")
@@ -110,6 +111,12 @@ def promote(
     registry = Registry(Workspace(call.root).registry)
     version = registry.resolve(model)
     expected = registry.state(version.name).generation if generation is None else generation
+    if version.path != registry.version(version.name, version.version).path:
+        fix = (
+            f"bring it in with `fdsearch registry import`, or promote {version.name}:{version.version} of this registry"
+        )
+        fault = Fault("MODEL", str(version.path), "a version of this registry, as NAME:VERSION", fix)
+        raise ConfigError("a folder elsewhere cannot become champion", [fault])
     gates = judge_promotion(registry, version.name, version.version)
     document = registry.promote(
         version.name, version.version, by=by, reason=reason, expected_generation=expected, gates=gates, force=force

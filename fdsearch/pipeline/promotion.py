@@ -18,14 +18,16 @@ from fdsearch.metrics import predict
 from fdsearch.pipeline.origin import OutOfFold
 from fdsearch.registry import gates
 from fdsearch.registry.draft import CONTRACT, METRICS
-from fdsearch.registry.manifest import RESTORE
+from fdsearch.registry.manifest import MANIFEST, RESTORE
 from fdsearch.registry.sealed import Sealed
 from fdsearch.registry.signature import SIGNATURE, signature_gate
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
 from fdsearch.selection.comparison import paired_gain
+from fdsearch.selection.exchange import exchange_share
 from fdsearch.serving.contract import Contract
-from fdsearch.serving.exports import EXPORTS, Exports
+from fdsearch.serving.exports import Exports
+from fdsearch.serving.formats import read_exports
 
 CHAMPION = "better_than_champion"
 
@@ -99,7 +101,8 @@ def compare_answers(challenger: Sealed, champion: Sealed) -> dict[str, Any] | No
     dict or None
         ``parts`` and ``pictures`` (how many both have answered), ``gain`` (macro F1 of the challenger minus that of the
         champion), ``ci`` (paired bootstrap over parts, or None), ``level``, ``se``, ``why`` (why no interval can be
-        given, or None).
+        given, or None) and, where there is none, ``chance``: the share of exchanges of their answers, part by part,
+        with so large a gain (`fdsearch.selection.exchange`). It is shown to whoever decides and claims nothing.
     """
     if set(challenger.classes) != set(champion.classes):
         return None
@@ -108,13 +111,13 @@ def compare_answers(challenger: Sealed, champion: Sealed) -> dict[str, Any] | No
         return None
     order = [champion.classes.index(label) for label in challenger.classes]
     parts, groups = np.unique(challenger.groups[mine], return_inverse=True)
-    gain = paired_gain(
+    answers = (
         challenger.labels[mine],
         predict(challenger.logits[mine]),
         predict(champion.logits[theirs][:, order]),
         groups,
-        challenger.classes,
     )
+    gain = paired_gain(*answers, challenger.classes)
     return {
         "parts": len(parts),
         "pictures": len(mine),
@@ -123,23 +126,19 @@ def compare_answers(challenger: Sealed, champion: Sealed) -> dict[str, Any] | No
         "level": gain["level"],
         "se": gain["se"],
         "why": None if gain["ci"] else gain["why"],
+        "chance": None if gain["ci"] else exchange_share(*answers, len(challenger.classes)),
     }
 
 
 def _own(version: ModelVersion) -> list[dict[str, Any]]:
     """The gates the version alone must hold, from files that are compared with the manifest before they are read."""
-    asked = Gates.model_validate(version.manifest.lineage.get("gates") or {})
+    with _readable(version, MANIFEST):
+        asked = Gates.model_validate(version.manifest.lineage.get("gates") or {})
     contract = Contract.parse(version.read(CONTRACT), str(version.path / CONTRACT)).model_dump(mode="json")
     with _readable(version):
-        rows = gates.evaluate(asked, version.read_json(METRICS), contract, _plain_exports(_exports(version)))
+        rows = gates.evaluate(asked, version.read_json(METRICS), contract, _plain_exports(read_exports(version)))
     names = {CHAMPION, SIGNATURE, *(row["name"] for row in rows)}
     return [*rows, *(dict(row) for row in version.gates if row["name"] not in names)]
-
-
-def _exports(version: ModelVersion) -> Exports | None:
-    if EXPORTS not in version.manifest.files:
-        return None
-    return Exports.parse(version.read(EXPORTS), str(version.path / EXPORTS))
 
 
 def _plain_exports(exports: Exports | None) -> dict[str, dict[str, Any]] | None:
@@ -147,12 +146,12 @@ def _plain_exports(exports: Exports | None) -> dict[str, dict[str, Any]] | None:
 
 
 @contextmanager
-def _readable(version: ModelVersion) -> Iterator[None]:
+def _readable(version: ModelVersion, filename: str = METRICS) -> Iterator[None]:
     """Turn figures that are none, as an imported version may have them, into `IntegrityError`."""
     try:
         yield
     except (TypeError, ValueError, AttributeError, LookupError) as error:
-        fault = Fault(str(version.path / METRICS), str(error), "the figures of a version", RESTORE)
+        fault = Fault(str(version.path / filename), str(error), "the figures of a version", RESTORE)
         raise IntegrityError("a file of the version cannot be read", [fault]) from error
 
 
@@ -161,8 +160,8 @@ def _against_champion(registry: Registry, challenger: ModelVersion, number: int)
     try:
         champion = registry.version(challenger.name, number)
         with _readable(challenger):
-            found = _known_comparison(challenger, number) or compare_sealed(challenger, champion)
-        cheaper = _cheaper(_exports(challenger), _exports(champion))
+            found = _known_comparison(challenger, champion) or compare_sealed(challenger, champion)
+        cheaper = _cheaper(read_exports(challenger), read_exports(champion))
     except IntegrityError as error:
         if any(str(challenger.path) in fault.where for fault in error.faults):
             raise
@@ -175,8 +174,8 @@ def _against_champion(registry: Registry, challenger: ModelVersion, number: int)
 
 def _verdict(found: Mapping[str, Any] | None, number: int, faster: bool, speeds: str) -> dict[str, Any]:
     if found is None or found["ci"] is None:
-        why = f"not comparable with version {number}: {found['why'] if found else 'they share no sealed picture'}"
-        return gates.row(CHAMPION, None, 0.0, False, why)
+        words = _without_interval(found) if found else "they share no sealed picture, or tell other classes apart"
+        return gates.row(CHAMPION, None, 0.0, False, f"not comparable with version {number}: {words}")
     low, high = map(float, found["ci"])
     said = f"gain {found['gain']:+.3f} ({low:+.3f} to {high:+.3f}) on {found['parts']} parts neither has trained on"
     if low > 0:
@@ -188,10 +187,22 @@ def _verdict(found: Mapping[str, Any] | None, number: int, faster: bool, speeds:
     return gates.row(CHAMPION, low, 0.0, holds, why)
 
 
-def _known_comparison(challenger: ModelVersion, number: int) -> Mapping[str, Any] | None:
-    """What was found out when the challenger was made, on the sealed parts of that day, if about this champion."""
+def _without_interval(found: Mapping[str, Any]) -> str:
+    """Why there is none, and what is known for whoever decides all the same."""
+    if found.get("chance") is None:
+        return str(found["why"])
+    chance = f"of random exchanges of their answers {100 * found['chance']:.2g} % gain as much"
+    return f"{found['why']}; seen is a gain of {found['gain']:+.3f} on {found['parts']} parts ({chance})"
+
+
+def _known_comparison(challenger: ModelVersion, champion: ModelVersion) -> Mapping[str, Any] | None:
+    """What was found out when the challenger was made, on the sealed parts of that day, if about this very champion.
+
+    A version that came from another registry was compared with that one's champion, whatever number it had there.
+    """
     found: Mapping[str, Any] | None = challenger.read_json(METRICS).get("comparison")
-    return found if found and found["champion"] == number and found["gain"] is not None else None
+    same = found is not None and found.get("manifest") == champion.manifest_digest
+    return found if found and same and found["gain"] is not None else None
 
 
 def _cheaper(challenger: Exports | None, champion: Exports | None) -> tuple[bool, str]:

@@ -40,22 +40,25 @@ def against_champion(question: Question, folder: Path, number: int | None) -> di
     Returns
     -------
     dict or None
-        ``champion`` (its version), ``left_out`` (parts of the holdout that it was trained on) and what
+        ``champion`` (its version), ``manifest`` (SHA-256 of its manifest: another registry's version may have the same
+        number), ``left_out`` (parts of the holdout that it was trained on) and what
         `fdsearch.pipeline.promotion.compare_answers` returns; without ``gain``, and with ``why``, where the two cannot
         be compared. None where there is no champion.
     """
     if number is None:
         return None
-    nothing = {"left_out": 0, "parts": 0, "pictures": 0, "gain": None, "ci": None, "level": "", "se": None}
+    nothing = dict.fromkeys(("manifest", "gain", "ci", "se", "chance"))
+    nothing |= {"left_out": 0, "parts": 0, "pictures": 0, "level": ""}
     try:
-        found = _compared(question, Sealed.read(folder / HOLDOUT), number)
+        champion = Registry(question.workspace.registry).version(question.spec.model_name, number)
+        nothing["manifest"] = champion.manifest_digest
+        found = _compared(question, Sealed.read(folder / HOLDOUT), champion)
     except (IntegrityError, ResourceError) as error:  # a champion that cannot be asked must be replaceable
         found = {"why": f"version {number} cannot be asked: {error.message}"}
     return {"champion": number, **nothing, **found}
 
 
-def _compared(question: Question, sealed: Sealed, number: int) -> dict[str, Any]:
-    champion = Registry(question.workspace.registry).version(question.spec.model_name, number)
+def _compared(question: Question, sealed: Sealed, champion: ModelVersion) -> dict[str, Any]:
     if set(_contract(champion).classes) != set(sealed.classes):
         return {"why": f"{champion.reference} tells other classes apart"}
     known = OutOfFold.of(champion).content

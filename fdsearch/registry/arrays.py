@@ -18,13 +18,19 @@ MAX_BYTES = 1 << 30
 """Room for the predictions of millions of pictures; a small archive that unfolds into more is an attack."""
 
 
-def read_arrays(source: bytes | BinaryIO) -> dict[str, NDArray[Any]]:
+def read_arrays(source: bytes | BinaryIO, at_most: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
     """Read all the arrays of an ``.npz`` file.
+
+    Parameters
+    ----------
+    source : bytes or BinaryIO
+    at_most : int
+        Bytes of all the arrays together, unpacked.
 
     Raises
     ------
     ValueError
-        If it is no such file, holds objects (reading those would run code), or claims more bytes than `MAX_BYTES`, or
+        If it is no such file, holds objects (reading those would run code), or claims more bytes than `at_most`, or
         than it has.
 
     Examples
@@ -38,8 +44,8 @@ def read_arrays(source: bytes | BinaryIO) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(stream) as archive:
             total = sum(member.file_size for member in archive.infolist())
-            if total > MAX_BYTES:
-                raise ValueError(f"{total} bytes of arrays, more than {MAX_BYTES}")
+            if total > at_most:
+                raise ValueError(f"{total} bytes of arrays, more than {at_most}")
             for member in archive.infolist():
                 _check_header(archive, member)
         stream.seek(0)

@@ -53,7 +53,7 @@ def model_card(
     -------
     dict
         JSON values: ``format, name, classes, pass_classes, input, data, partition, groups, scores{}, optimism,
-        holdout_openings, calibration, decision{}, gates[], exports, limits[], weights[], lineage``.
+        holdout_openings, calibration, decision{}, novelty{}, gates[], exports, limits[], weights[], lineage``.
 
     Examples
     --------
@@ -79,6 +79,7 @@ def model_card(
         "holdout_openings": _openings(metrics.get("holdout")),
         "calibration": _calibration(contract, evidence),
         "decision": _decision(contract, evidence),
+        "novelty": _novelty(contract, evidence),
         "gates": [dict(gate) for gate in gates],
         "exports": None if exports is None else {key: dict(value) for key, value in exports.items()},
         "limits": _limits(metrics, contract, about),
@@ -132,7 +133,29 @@ def _limits(metrics: Mapping[str, Any], contract: Mapping[str, Any], about: Mapp
     if not contract.get("decision"):
         why = contract.get("decision_why") or "no promise was asked for"
         found.append(_sentence(f"nothing passes without a person: {why}"))
-    return [*found, _SOURCE, _NOVELTY]
+    return [*found, _SOURCE, _what_is_novel(contract)]
+
+
+def _novelty(contract: Mapping[str, Any], evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """How novel pictures are told, at which price, and what that kept from passing of classes that nobody knew."""
+    rule, measured = contract.get("novelty") or {}, evidence.get("novelty") or {}
+    return {
+        **{key: rule.get(key) for key in ("method", "threshold", "false_alarm_rate", "unit", "cuts")},
+        "why": rule.get("why") or contract.get("novelty_why"),
+        **{key: measured.get(key) for key in ("n_regular", "false_alarms", "unseen")},
+    }
+
+
+def _what_is_novel(contract: Mapping[str, Any]) -> str:
+    rule = contract.get("novelty") or {}
+    if rule.get("threshold") is None:
+        why = rule.get("why") or contract.get("novelty_why")
+        return _NOVELTY if why is None else f"{_NOVELTY[:-1]}: {_sentence(why)[:1].lower()}{_sentence(why)[1:]}"
+    price = f"{100 * rule['false_alarm_rate']:g} % of regular parts"
+    return (
+        f"What is unlike all known pictures goes to a person, and with it at most {price}; it is no proof: see how "
+        "many parts of unseen classes still pass."
+    )
 
 
 def _sentence(words: Any) -> str:

@@ -52,6 +52,7 @@ def render(card: Mapping[str, Any]) -> str:
         _per_class(card["scores"].get("holdout") or {}),
         "## Decision",
         *_decision(card),
+        *_novelty(card.get("novelty") or {}),
         "## Gates at registration",
         _gates(card["gates"]),
         *_exports(card.get("exports")),
@@ -121,6 +122,24 @@ def _scores(card: Mapping[str, Any]) -> str:
         which = f"shipped: {'the mean of these' if agreement.get('shipped') == 'ensemble' else 'the final fit'}"
         rows.append(("Sealed parts classed alike by final fit and folds' models", _figure(agreement["share"]), which))
     return _table(("Figure", "Value", "From"), rows)
+
+
+def _novelty(novelty: Mapping[str, Any]) -> list[str]:
+    """What novelty costs and keeps from passing; nothing for versions that know nothing of it."""
+    if novelty.get("threshold") is None:
+        return []
+    alarms = novelty.get("false_alarms") or {}
+    words = (
+        f"Told by {_text(novelty['method'])}. At most {100 * novelty['false_alarm_rate']:g} % of regular "
+        f"{_UNITS[novelty['unit']]}s are sent to a person for it; of those left out of it, "
+        f"{_count(alarms, 'sent')} of {_count(alarms, 'parts')} were."
+    )
+    rows = [
+        (_text(label), *(str(row[key]) for key in ("parts", "passed", "passed_with_novelty")), _figure(row["auroc"]))
+        for label, row in (novelty.get("unseen") or {}).items()
+    ]
+    head = ("Class left out of everything", "Parts", "Would pass", "Still pass", "AUROC")
+    return ["## Novelty", words, *([_table(head, rows)] if rows else [])]
 
 
 def _per_class(holdout: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ readable for a person and checkable with SHA-256 alone, and the libraries for su
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,18 @@ class Chain:
             raise IntegrityError(f"the log of {self.name} is not as it was written", faults)
         return tuple(entries)
 
+    def begin(self) -> None:
+        """Write the head of a file that is going to have its first entry, so that losing both would show.
+
+        Called under the lock, before anything is made that the first entry is about; errors as in `read`.
+        """
+        if not self.read() and not self.begun():
+            write_atomic(self.head, self._first_head())
+
+    def begun(self) -> bool:
+        """Whether the file or its head is there."""
+        return os.path.lexists(self.lines) or os.path.lexists(self.head)
+
     def append(self, body: Mapping[str, Any]) -> Entry:
         """Add one entry, durably; `body` is what it says beside ``seq`` and ``previous``.
 
@@ -96,7 +110,7 @@ class Chain:
     def lags(self) -> bool:
         """Whether the head is one entry behind, which the next writer mends; errors as in `read`."""
         entries = self.read()
-        return bool(entries) and _read_or_empty(self.head) != _head_of(entries[-1])
+        return bool(entries) and _read_or_none(self.head) != _head_of(entries[-1])
 
     def fault(self, number: int, entry: Mapping[str, Any]) -> Fault:
         """What to say about a whole entry that is not what this file holds."""
@@ -104,21 +118,30 @@ class Chain:
 
     def _write_head(self, entry: Entry) -> None:
         content = _head_of(entry)
-        if _read_or_empty(self.head) != content:
+        if _read_or_none(self.head) != content:
             write_atomic(self.head, content)
 
-    def _snapshot(self) -> tuple[bytes, bytes]:
+    def _first_head(self) -> bytes:
+        return canonical_json({"hash": self.genesis, "seq": 0}) + b"\n"
+
+    def _snapshot(self) -> tuple[bytes | None, bytes | None]:
         """Return head and lines of one moment: between two equal readings of the head at most one entry was added."""
-        for _ in range(_READ_ATTEMPTS):
-            before = _read_or_empty(self.head)
-            content = _read_or_empty(self.lines)
-            if _read_or_empty(self.head) == before:
-                return before, content
+        try:
+            for _ in range(_READ_ATTEMPTS):
+                before = _read_or_none(self.head)
+                content = _read_or_none(self.lines)
+                if _read_or_none(self.head) == before:
+                    return before, content
+        except _Irregular as error:
+            fault = Fault(str(error), "something that is not a regular file", "a file fdsearch wrote", self._restore)
+            raise IntegrityError(f"the log of {self.name} is not as it was written", [fault]) from error
         raise ConflictError(f"the log of {self.name} is being written without a pause; try again")
 
-    def _parse(self, content: bytes) -> tuple[list[Entry], list[Fault]]:
+    def _parse(self, content: bytes | None) -> tuple[list[Entry], list[Fault]]:
         """Check the chain; after the first broken line nothing can be said about the rest."""
         entries: list[Entry] = []
+        if not content:  # a file is written with its first line, or is not there
+            return entries, [] if content is None else [self._line_fault(1, content, "the file is empty")]
         previous = self.genesis
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             entry = _parse_line(line)
@@ -132,15 +155,20 @@ class Chain:
         expected = f"entry {number} as fdsearch wrote it ({hint})"
         return Fault(f"{self.lines}, line {number}", _excerpt(line), expected, self._restore)
 
-    def _head_faults(self, head: bytes, entries: Sequence[Entry]) -> list[Fault]:
+    def _head_faults(self, head: bytes | None, entries: Sequence[Entry]) -> list[Fault]:
         last = [_head_of(entry) for entry in entries[-2:]]
-        admissible = last if len(entries) > 1 else [b"", *last]
-        if head in admissible:
+        # Older writers began without a head.
+        if head in last or (len(entries) < 2 and head in (None, self._first_head())):
             return []
         name = self.lines.name
         expected = f"entry {len(entries)}, the last of {name}" if entries else f"no head without {name}"
         return [
-            Fault(str(self.head), _excerpt(head), expected, f"the log was cut, or the head changed: {self._restore}")
+            Fault(
+                str(self.head),
+                _excerpt(head or b""),
+                expected,
+                f"the log was cut, or the head changed: {self._restore}",
+            )
         ]
 
     @property
@@ -166,11 +194,17 @@ def _parse_line(line: bytes) -> Entry | None:
         return None
 
 
-def _read_or_empty(path: Path) -> bytes:
+class _Irregular(Exception):
+    """A link, a folder, or a FIFO, which might never be read to its end."""
+
+
+def _read_or_none(path: Path) -> bytes | None:
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise _Irregular(path)
         return path.read_bytes()
     except FileNotFoundError:
-        return b""
+        return None
 
 
 def _excerpt(content: bytes) -> str:

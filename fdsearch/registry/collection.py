@@ -117,7 +117,7 @@ def collect(
 def unregistered(model: Model, state: ModelState) -> list[int]:
     """The numbers of whole folders that no event knows: what a writer leaves that was killed right before its event."""
     known = {*state.manifests, *state.collected}
-    return [number for number in numbers(model.versions) if number not in known and any(model.place(number).iterdir())]
+    return [number for number in numbers(model.versions) if number not in known and model.holds(number)]
 
 
 def _remove(model: Model, number: int) -> None:

@@ -120,7 +120,18 @@ def numbers(versions: Path) -> list[int]:
     """The numbers that are taken, with or without an event."""
     if not versions.is_dir():
         return []
-    return sorted(int(item.name) for item in versions.iterdir() if item.name.isdecimal())
+    return sorted(int(item.name) for item in versions.iterdir() if is_number(item.name))
+
+
+def is_number(name: str) -> bool:
+    """Whether a folder's name is a version's number as `publish` writes it.
+
+    Examples
+    --------
+    >>> [is_number(name) for name in ("0007", "12345", "7", "00007", "٠٠٠٧")]
+    [True, True, False, False, False]
+    """
+    return re.fullmatch("[0-9]{4,9}", name) is not None and name == f"{int(name):04d}"
 
 
 def _array_faults(path: Path) -> list[Fault]:

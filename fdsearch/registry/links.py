@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import Fault, IntegrityError
 from fdsearch.files import digest_file, digest_json
 from fdsearch.registry.arrays import read_arrays
@@ -25,6 +24,7 @@ from fdsearch.registry.holdouts import HoldoutLog, holdout_digest
 from fdsearch.registry.provenance import code_digest
 from fdsearch.registry.sealed import Sealed
 from fdsearch.registry.version import ModelVersion
+from fdsearch.spelling import NAME_PATTERN
 from fdsearch.workspace import Workspace
 
 Outcome = str | Fault | None
@@ -40,6 +40,12 @@ class Links:
     held: int = 0
     unchecked: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+    def add(self, other: Links) -> None:
+        """Count what became of other links, too."""
+        self.held += other.held
+        self.unchecked += other.unchecked
+        self.faults += other.faults
 
 
 def check_links(version: ModelVersion, registered: Mapping[int, str], root: Path, links: Links) -> None:

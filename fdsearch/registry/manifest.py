@@ -14,13 +14,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from fdsearch.config import Frozen, Name
 from fdsearch.errors import Fault, IntegrityError
 from fdsearch.files import canonical_json, digest_file, write_atomic
 from fdsearch.registry.provenance import code_digest, package_versions
+from fdsearch.spelling import Frozen, Name
 
 MANIFEST = "manifest.json"
 MAX_BYTES = 4_000_000
+LARGEST_NUMBER = 999_999_999
+"""Of a version: what ``NAME:VERSION`` can name."""
 RESTORE = "restore the folder from a backup, or register the model again"
 
 FILE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,3}$"
@@ -48,7 +50,7 @@ class Manifest(Frozen):
 
     format: Literal[1]
     name: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
     created: str
     files: dict[FileName, FileSeal]
     lineage: dict[str, Any]

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdsearch.errors import ConfigError, Fault
+from fdsearch.errors import ConfigError, Fault, IntegrityError
 from fdsearch.files import sync_folder
 from fdsearch.registry.disk import disk_errors, exclusive
+from fdsearch.registry.draft import numbers
 from fdsearch.registry.events import EventLog
 from fdsearch.registry.state import ModelState
 from fdsearch.registry.version import ModelVersion
@@ -72,9 +73,24 @@ class Model:
         Raises
         ------
         IntegrityError
-            If the log is not as it was written.
+            If the log is not as it was written, or is gone while there are versions.
         """
-        return ModelState.after(self.log.read())
+        log = self.log
+        events = log.read()
+        if not events and not log.chain.begun() and (left := [n for n in numbers(self.versions) if self.holds(n)]):
+            expected = f"the log of {len(left)} versions" if len(left) > 1 else f"the log of version {left[0]}"
+            fault = Fault(str(log.chain.lines), "no such file", expected, f"restore {self.folder} from a backup")
+            raise IntegrityError(f"the log of {self.name} is gone", [fault])
+        return ModelState.after(events)
+
+    def begin(self) -> None:
+        """Begin the log of a model that may be new, before its first version is there; under the lock."""
+        self.log.chain.begin()
+
+    def holds(self, number: int) -> bool:
+        """Whether there is a folder of a version's number, with something in it."""
+        place = self.place(number)
+        return place.is_dir() and any(place.iterdir())
 
     @contextmanager
     def change(self) -> Iterator[ModelState]:

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from fdsearch.errors import ConfigError, Fault, IntegrityError
@@ -22,7 +22,7 @@ from fdsearch.registry.draft import REQUIRED
 from fdsearch.registry.manifest import MANIFEST, MAX_BYTES, FileSeal, Manifest
 from fdsearch.registry.version import SIGNATURE_FILE
 
-MAX_ARCHIVE = 0xFFFFFFFF - 1_000_000
+MAX_ARCHIVE = zipfile.ZIP64_LIMIT
 """Largest archive, bytes: above it the format needs extensions that a reader would have to trust."""
 
 _SIGNATURE_BYTES = 64
@@ -198,6 +198,9 @@ def _content_faults(archive: zipfile.ZipFile, manifest: Manifest, where: str) ->
     for name, seal in sorted(manifest.files.items()):
         if sizes.get(name) != seal.size:
             yield _differs(f"{where}: {name}", seal)
+    for name in sorted(manifest.files):
+        if any(above.as_posix() in manifest.files for above in PurePosixPath(name).parents):
+            yield Fault(f"{where}: {name}", "a file in another file", "files in folders", _FIX)
     for name in sorted(set(REQUIRED) - manifest.files.keys()):
         yield Fault(f"{where}: {name}", "no such file", "a file every version has", _FIX)
 

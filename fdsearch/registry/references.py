@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import ConfigError, Fault
 from fdsearch.registry.holdouts import NAMES
+from fdsearch.spelling import NAME_PATTERN
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def parse_reference(text: str) -> Reference:
     >>> parse_reference("magnetic_tile:0003")
     Reference(name='magnetic_tile', version=3, alias=None)
     """
-    match = re.fullmatch(r"([^@:]*)(?:@(champion|challenger)|:(\d{1,9}))?", text)
+    match = re.fullmatch(r"([^@:]*)(?:@(champion|challenger)|:([0-9]{1,9}))?", text)
     if match is None or not re.fullmatch(NAME_PATTERN, match[1]):
         fix = "`fdsearch registry list` shows the names; a bundle's folder must hold a manifest.json"
         fault = Fault("MODEL", repr(text[:100]), "NAME, NAME@champion, NAME@challenger, NAME:VERSION or a folder", fix)

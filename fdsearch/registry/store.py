@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fdsearch.config import NAME_PATTERN
 from fdsearch.errors import ConfigError, Fault, IntegrityError, did_you_mean
 from fdsearch.registry import decisions
 from fdsearch.registry.disk import disk_errors
@@ -27,6 +26,7 @@ from fdsearch.registry.signature import configured
 from fdsearch.registry.state import ModelState
 from fdsearch.registry.verification import verify
 from fdsearch.registry.version import ModelVersion
+from fdsearch.spelling import NAME_PATTERN
 
 
 class Registry:
@@ -74,6 +74,7 @@ class Registry:
                 raise IntegrityError("the draft cannot become a version", faults)
             model.make()
             with model.change() as state:
+                model.begin()
                 sweep(model.versions, state.manifests, state.collected)
                 number = 1 + max([*state.manifests, *state.collected, *numbers(model.versions)], default=0)
                 digest = place(draft, model.versions, name, number)

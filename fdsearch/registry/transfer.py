@@ -195,6 +195,7 @@ def _unpack(packed: Packed, model: Model) -> None:
             write_atomic(temporary / SIGNATURE_FILE, packed.signature)
         write_atomic(temporary / MANIFEST, packed.content)
         check_signature(ModelVersion.open(temporary, packed.digest))
+        model.begin()
         publish(temporary, model.versions, packed.manifest.version)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -216,6 +217,7 @@ def _check_size(version: ModelVersion) -> None:
 
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
     member = zipfile.ZipInfo(name, _NEVER)
+    member.create_system = 3  # Unix, also where the archive is written on Windows
     member.external_attr = _MODE << 16
     member.file_size = path.stat().st_size
     with path.open("rb") as reader, archive.open(member, "w") as writer:

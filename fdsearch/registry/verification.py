@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fdsearch.config import NAME_PATTERN
-from fdsearch.errors import Fault, IntegrityError
-from fdsearch.registry.draft import INCOMING
+from fdsearch.errors import ConflictError, Fault, IntegrityError
+from fdsearch.registry.draft import INCOMING, is_number
 from fdsearch.registry.events import EVENTS, HEAD
 from fdsearch.registry.heads import check_hashes, find
 from fdsearch.registry.holdouts import NAMES as HOLDOUT_FILES
@@ -24,7 +23,9 @@ from fdsearch.registry.model import LOCK, VERSIONS, Model
 from fdsearch.registry.signature import PublicKey, signature_faults
 from fdsearch.registry.state import ModelState
 from fdsearch.registry.version import SIGNATURE_FILE, ModelVersion
+from fdsearch.spelling import NAME_PATTERN
 
+_ATTEMPTS = 20
 _TEMPORARY = re.compile(r"\.events\.(jsonl|head)\..*\.tmp")
 _TEMPORARY_HOLDOUTS = re.compile(r"\.holdouts\.(jsonl|head)\..*\.tmp")
 
@@ -47,6 +48,14 @@ class Tally:
     links: Links = field(default_factory=Links)
     unfinished: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Count what another tally has found, too."""
+        for key, value in vars(other).items():
+            if isinstance(value, Links):
+                self.links.add(value)
+            else:
+                setattr(self, key, getattr(self, key) + value)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the faults."""
@@ -93,7 +102,38 @@ def check_root(root: Path, tally: Tally, key: PublicKey | None = None) -> None:
 
 
 def check_model(folder: Path, tally: Tally, key: PublicKey | None = None) -> None:
-    """Check the log of one model, its versions, and that nothing else lies beside them."""
+    """Check the log of one model, its versions, and that nothing else lies beside them.
+
+    No lock is taken, so that a registry on read-only media can be checked: what a writer changed meanwhile is looked at
+    again, not called damage.
+
+    Raises
+    ------
+    ConflictError
+        If the model is written faster than it can be read.
+    """
+    for _ in range(_ATTEMPTS):
+        before, found = _stamp(folder), Tally()
+        try:
+            _check_model(folder, found, key)
+        except FileNotFoundError:  # a file that was there a moment ago: `gc` is at it
+            continue
+        if not (found.faults or found.unfinished) or _stamp(folder) == before:
+            tally.add(found)
+            return
+    raise ConflictError(f"{folder.name} is being written without a pause; try again")
+
+
+def _stamp(folder: Path) -> tuple[int, ...] | None:
+    """What changes with every event: each replaces the log's file."""
+    try:
+        found = (folder / EVENTS).lstat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _check_model(folder: Path, tally: Tally, key: PublicKey | None) -> None:
     tally.models += 1
     model = Model(folder)
     try:
@@ -164,14 +204,15 @@ def _strays(versions: Path, state: ModelState, tally: Tally) -> Iterator[Path]:
         # By name first: a copy under way may be renamed before it could be looked at.
         if item.name.startswith(INCOMING):
             tally.unfinished.append(str(item))
-        elif not _is_folder(item):
-            yield item
-        elif item.name in known:
             continue
-        elif re.fullmatch(r"\d{4,}", item.name):
-            tally.unfinished.append(str(item))
-        else:
+        try:
+            strange = not _is_folder(item) or not is_number(item.name)
+        except FileNotFoundError:  # `gc` was at it
+            continue
+        if strange:
             yield item
+        elif item.name not in known:
+            tally.unfinished.append(str(item))
 
 
 def _is_folder(path: Path) -> bool:

@@ -20,7 +20,7 @@ from fdsearch.registry.manifest import MANIFEST, MAX_BYTES, RESTORE, FileSeal, M
 LARGEST_FILE = 2_000_000_000
 """Largest file of a version that is read as a whole, bytes; ONNX cannot be larger either."""
 
-SIGNATURE_FILE = "manifest.json.sig"
+SIGNATURE_FILE, SIGNATURE_BYTES = "manifest.json.sig", 64
 """What `signature` checks; no manifest can name it, since it is made of the manifest."""
 
 
@@ -95,6 +95,11 @@ class ModelVersion:
         """The manifest as it stands in its file now; `IntegrityError` where it cannot be read."""
         return _read_regular(self.path / MANIFEST, MAX_BYTES)
 
+    @property
+    def manifest_digest(self) -> str:
+        """SHA-256 of the manifest as it stands now, which tells versions of one number in two registries apart."""
+        return hashlib.sha256(self.manifest_bytes()).hexdigest()
+
     def read(self, filename: str, at_most: int = LARGEST_FILE) -> bytes:
         """Return a file's bytes, compared with the manifest before anybody parses them.
 
@@ -125,7 +130,7 @@ class ModelVersion:
         """Return a file's JSON value; errors as in `read`, and if it is no JSON."""
         content = self.read(filename)
         try:
-            return json.loads(content)
+            return json.loads(content, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             fault = Fault(str(self.path / filename), str(error), "JSON", RESTORE)
             raise IntegrityError("a file of the version cannot be read", [fault]) from error
@@ -139,8 +144,12 @@ class ModelVersion:
             seal = self.manifest.files.get(relative)
             if not stat.S_ISREG(mode):
                 found.append(Fault(str(place), "something that is not a regular file", "a regular file", RESTORE))
-            elif relative == MANIFEST or (relative == SIGNATURE_FILE and seal is None):
+            elif relative == MANIFEST:
                 continue
+            elif relative == SIGNATURE_FILE and seal is None:
+                if place.stat().st_size != SIGNATURE_BYTES:
+                    got, expected = f"{place.stat().st_size} bytes", f"a signature of {SIGNATURE_BYTES} bytes"
+                    found.append(Fault(str(place), got, expected, "have the manifest signed again, or remove it"))
             elif seal is None:
                 found.append(Fault(str(place), "a file the manifest does not name", "no such file", "remove it"))
             elif place.stat().st_size != seal.size or digest_file(place) != seal.sha256:
@@ -161,6 +170,10 @@ def _read_regular(path: Path, size: int) -> bytes:
     except OSError as error:
         fault = Fault(str(path), error.strerror or str(error), "a readable regular file", RESTORE)
         raise IntegrityError("a file of the version cannot be read", [fault]) from error
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _open_no_follow(path: str, flags: int) -> int:

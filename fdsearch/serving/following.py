@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fdsearch.errors import ConfigError, FdsearchError
+from fdsearch.errors import ConfigError
 from fdsearch.progress import Progress
 from fdsearch.registry.events import EVENTS
 from fdsearch.registry.references import parse_reference
@@ -89,7 +89,7 @@ class Follower:
                 return False
             fresh = Predictor.load(self.reference, self._root, format=self._format)
             _warm(fresh)
-        except (FdsearchError, OSError, MemoryError) as error:
+        except Exception as error:  # also what runtimes raise: whatever it is, the thread must not end unnoticed
             self._complain(str(error) or type(error).__name__)
             return False
         self.current, self.problem = fresh, None

@@ -84,15 +84,34 @@ def _milliseconds(exports: Mapping[str, Export], name: str) -> float:
     return float("inf") if measured is None else measured
 
 
-def _exports(version: ModelVersion) -> dict[str, Export]:
-    """What was exported, by format; nothing of a version that was registered without exports."""
+def read_exports(version: ModelVersion) -> Exports | None:
+    """What was exported of a version; None where it was registered without exports.
+
+    Raises
+    ------
+    IntegrityError
+        If the list is not as it was registered, is about exports of another model or contract, or names a file that
+        the version does not have.
+    """
     if EXPORTS not in version.manifest.files:
-        return {}
-    where = str(version.path / EXPORTS)
+        return None
+    where, files = str(version.path / EXPORTS), version.manifest.files
     found = Exports.parse(version.read(EXPORTS, _MAX_BYTES), where)
-    for name, digest in found.made_of.items():
-        seal = version.manifest.files.get(name)
-        if seal is None or seal.sha256 != digest:
-            fault = Fault(where, f"exports of another {name}", "exports of what is beside them", RESTORE)
-            raise IntegrityError("the exports are not those of this version", [fault])
-    return {name: export for name, export in found.exports.items() if name in FILES}
+    faults = [
+        Fault(where, f"exports of another {name}", "exports of what is beside them", RESTORE)
+        for name, digest in found.made_of.items()
+        if name not in files or files[name].sha256 != digest
+    ]
+    faults += [
+        Fault(where, f"{name} in {each.file}, which is not there", "exports that are there", RESTORE)
+        for name, each in found.exports.items()
+        if each.file is not None and each.file not in files
+    ]
+    if faults:
+        raise IntegrityError("the exports are not those of this version", faults)
+    return found
+
+
+def _exports(version: ModelVersion) -> dict[str, Export]:
+    found = read_exports(version)
+    return {} if found is None else {name: export for name, export in found.exports.items() if name in FILES}

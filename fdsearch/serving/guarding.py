@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 OPEN = frozenset({"/", "/page.css", "/page.js", "/healthz", "/readyz"})
 """What needs no token: the page, which asks for it, and the questions whether the service lives."""
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_SHORTEST_TOKEN = 16
+_SHORTEST_TOKEN, _LONGEST_TOKEN = 16, 1000
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -70,9 +69,9 @@ def read_token(path: Path | None, host: str) -> str | None:
         fault = Fault("--host", host, "a token for a service that other machines can reach", fix)
         raise ConfigError("anybody in the network could use this service", [fault])
     with path.open("rb") as stream:
-        content = stream.read(1000).strip()
-    if len(content) < _SHORTEST_TOKEN or not re.fullmatch(rb"[!-~]+", content):
-        expected = f"{_SHORTEST_TOKEN} to 1000 visible ASCII characters"
+        content = stream.read(2 * _LONGEST_TOKEN).strip()
+    if not _SHORTEST_TOKEN <= len(content) <= _LONGEST_TOKEN or not re.fullmatch(rb"[!-~]+", content):
+        expected = f"{_SHORTEST_TOKEN} to {_LONGEST_TOKEN} visible ASCII characters"
         fault = Fault(str(path), f"{len(content)} bytes", expected, "make one with: openssl rand -hex 32")
         raise ConfigError("this is no token", [fault])
     return content.decode("ascii")
@@ -105,16 +104,17 @@ class Guard:
         await (self._app if refusal is None else refusal.response())(scope, receive, guarded)
 
     def _stranger(self, headers: dict[bytes, str], path: str) -> Refusal | None:
-        given = headers.get(b"authorization", "").encode("latin-1")
-        if path in OPEN or hmac.compare_digest(given, b"Bearer " + (self._token or b"")):
+        kind, _, given = headers.get(b"authorization", "").encode("latin-1").partition(b" ")
+        right = hmac.compare_digest(given.strip(b" "), self._token or b"")
+        if path in OPEN or (right and kind.lower() == b"bearer"):
             return None
         return Refusal(401, "a token is needed: Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"})
 
     def _foreign(self, headers: dict[bytes, str]) -> Refusal | None:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         try:
-            if urlsplit(f"//{host}").hostname not in _LOOPBACK:
-                return Refusal(403, "only 127.0.0.1 and localhost are answered")
+            if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+                return Refusal(403, "only localhost and addresses of this machine alone are answered")
             if origin is not None and urlsplit(origin).netloc != host:
                 return Refusal(403, "pages of other sites are not answered")
         except ValueError:  # no address at all

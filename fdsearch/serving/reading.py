@@ -78,9 +78,10 @@ async def _read(request: Request, max_bytes: int) -> Sent:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    capped = Request(request.scope, _capped(request.receive, max_bytes))
+    body = _Body(request.receive, max_bytes, _form_end(request))
+    capped = Request(request.scope, body.receive)
     try:
-        if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        if not body.end:
             return Sent(("picture 1",), (await capped.body(),))
         async with capped.form(max_files=MAX_PICTURES, max_fields=MAX_PICTURES, max_part_size=_MAX_FIELD) as form:
             return await _of_form(form)
@@ -90,19 +91,41 @@ async def _read(request: Request, max_bytes: int) -> Sent:
         raise Refusal(400, "the client left before its pictures had arrived") from error
 
 
-def _capped(receive: Receive, max_bytes: int) -> Receive:
-    """Count what arrives: a body need not declare its size, nor declare it truly."""
-    arrived = 0
+def _form_end(request: Request) -> bytes:
+    """What ends a request's form; empty where it holds none."""
+    from python_multipart.multipart import parse_options_header
 
-    async def counting() -> Message:
-        nonlocal arrived
-        message = await receive()
-        arrived += len(message.get("body", b""))
-        if arrived > max_bytes:
-            raise _too_large(max_bytes)
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind.lower() != b"multipart/form-data":
+        return b""
+    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        # Names would be decoded by whatever codec of Python's a client names.
+        raise Refusal(415, "a form in another character set than UTF-8")
+    return b"--%b--" % options.get(b"boundary", b"")
+
+
+class _Body:
+    """Counts what arrives, as a body need not declare its size, nor truly, and looks for the end of its form."""
+
+    def __init__(self, receive: Receive, max_bytes: int, end: bytes) -> None:
+        self._receive, self._max_bytes, self._arrived, self._tail = receive, max_bytes, 0, b""
+        self.end, self.ended = end, False
+
+    async def receive(self) -> Message:
+        from starlette.formparsers import MultiPartException
+
+        message = await self._receive()
+        chunk = message.get("body", b"")
+        self._arrived += len(chunk)
+        if self._arrived > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        if self.end and not self.ended:
+            self.ended = self.end in self._tail + chunk
+            self._tail = (self._tail + chunk)[1 - len(self.end) :]
+            if not self.ended and not message.get("more_body", False):
+                # The parser would leave out the picture at which it broke off, perhaps the worst of its part.
+                raise MultiPartException("it breaks off before its end")
         return message
-
-    return counting
 
 
 async def _of_form(form: FormData) -> Sent:

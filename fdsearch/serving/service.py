@@ -73,7 +73,7 @@ def application(answering: Answering, token: str | None, max_bytes: int) -> "Fas
         Refusal: lambda refusal: refusal,
         Full: lambda _: Refusal(429, "the service is busy", headers={"Retry-After": "1"}),
         Closed: lambda _: Refusal(503, "the service is ending"),
-        HTTPException: lambda error: Refusal(error.status_code, str(error.detail)),
+        HTTPException: lambda error: Refusal(error.status_code, str(error.detail), headers=error.headers),
         Exception: lambda _: Refusal(500, "a defect of the service; its log says more"),
     }
     for kind, refusal in refusals.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,15 @@ def test_a_version_becomes_champion_and_says_why(run: Run) -> None:
     assert shown["version"] == 1 and shown["aliases"] == ["champion"]
     assert [event["by"] for event in shown["events"] if event["kind"] == "promoted"] == ["A. Weber"]
     assert "tiles" in run("registry", "list") and "better" in run("registry", "show", "tiles:1")
+
+
+def test_a_folder_elsewhere_does_not_promote_its_namesake(run: Run, root: Path) -> None:
+    """The bytes that were looked at would not be those that become champion."""
+    shutil.copytree(Workspace(root).registry / "tiles/versions/0001", root / "copied")
+    run("registry", "promote", root / "copied", *SIGNED, code=2)
+    assert json.loads(run("registry", "list", "--json"))["models"][0]["champion"] is None
+    run("registry", "promote", Workspace(root).registry / "tiles/versions/0001", *SIGNED)
+    assert json.loads(run("registry", "list", "--json"))["models"][0]["champion"] == 1
 
 
 def test_a_promotion_needs_a_name_and_a_reason(run: Run) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from fdsearch.errors import IntegrityError
+from fdsearch.pipeline.agreement import LATENCY
 from fdsearch.pipeline.promotion import CHAMPION, compare_answers, compare_sealed, judge_promotion
 from fdsearch.registry.draft import Draft
 from fdsearch.registry.sealed import Sealed
 from fdsearch.registry.store import Registry
+from fdsearch.registry.transfer import export_version, import_version
 from fdsearch.serving.contract import Contract
 
 CLASSES = ("crack", "free")
@@ -80,6 +82,7 @@ class Shelf:
             sealed.write(folder)
         if exported is not None:
             (folder / "exports.json").write_text(json.dumps(exported))
+            (folder / "model.onnx").write_bytes(b"exported")
         return self.registry.register("tiles", Draft(folder, {"gates": gates or {}}), "test").version
 
     def crown(self, version: int) -> None:
@@ -118,10 +121,17 @@ def test_own_gates_are_judged_from_sealed_files(shelf: Shelf) -> None:
 def test_what_was_judged_before_and_cannot_be_again_still_counts(shelf: Shelf) -> None:
     """Versions of before name no gates, and a bound of the search is no gate of the registry."""
     version = shelf.add()
-    slow = {"name": "max_latency_ms", "figure": 40.0, "threshold": 10.0, "holds": False, "why": "5 networks"}
+    slow = {"name": LATENCY, "figure": 40.0, "threshold": 10.0, "holds": False, "why": "5 networks"}
     stale = {"name": CHAMPION, "figure": None, "threshold": 0.0, "holds": False, "why": "of another champion"}
     shelf.registry.record_evaluated("tiles", version, [slow, stale])
-    assert shelf.judge(version) == {"max_latency_ms": slow}
+    assert shelf.judge(version) == {LATENCY: slow}
+    both = shelf.add(gates={"max_latency_ms": 10.0}, exported=exports(export(4.0)))
+    shelf.registry.record_evaluated("tiles", both, [slow])
+    assert {name: row["holds"] for name, row in shelf.judge(both).items()} == {
+        "max_latency_ms": True,
+        "export_parity": True,
+        LATENCY: False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -176,6 +186,15 @@ def test_a_figure_that_cannot_be_given_does_not_hold(shelf: Shelf) -> None:
         assert gate["figure"] is None and not gate["holds"] and says in gate["why"]
 
 
+def test_who_decides_without_an_interval_is_told_what_chance_gives(shelf: Shelf) -> None:
+    """It claims nothing: a model that lost a rare class altogether may show a small share as well."""
+    champion, challenger = shelf.add(answers(0.0, n=16)), shelf.add(answers(1.0, n=16))
+    shelf.crown(champion)
+    gate = shelf.judge(challenger)[CHAMPION]
+    assert gate["comparison"]["ci"] is None and gate["comparison"]["chance"] == 2**-8
+    assert not gate["holds"] and "gain of +1.000 on 8 parts (of random exchanges of their answers 0.39 %" in gate["why"]
+
+
 def test_a_part_that_either_was_trained_on_is_left_out(shelf: Shelf) -> None:
     champion = shelf.add(answers(0.6), developed=[f"{0:064x}"])
     challenger = shelf.add(answers(1.0), developed=[f"{5:064x}"])
@@ -192,7 +211,16 @@ def test_classes_are_matched_by_name() -> None:
 
 def test_what_was_compared_on_the_day_counts_while_its_champion_stays(shelf: Shelf) -> None:
     champion = shelf.add(answers(0.9))
-    found = {"champion": champion, "parts": 99, "pictures": 200, "gain": 0.2, "ci": [0.1, 0.3], "why": None}
+    manifest = shelf.registry.state("tiles").manifests[champion]
+    found = {
+        "champion": champion,
+        "manifest": manifest,
+        "parts": 99,
+        "pictures": 200,
+        "gain": 0.2,
+        "ci": [0.1, 0.3],
+        "why": None,
+    }
     challenger, other = shelf.add(answers(0.6), figures={"comparison": found}), shelf.add(answers(0.5))
     shelf.crown(champion)
     assert shelf.judge(challenger)[CHAMPION]["comparison"] == found
@@ -200,6 +228,34 @@ def test_what_was_compared_on_the_day_counts_while_its_champion_stays(shelf: She
     assert shelf.judge(nothing)[CHAMPION]["comparison"]["parts"] == N // 2
     shelf.crown(other)
     assert shelf.judge(challenger)[CHAMPION]["comparison"]["champion"] == other
+
+
+def test_a_comparison_with_another_registrys_champion_is_none(shelf: Shelf, tmp_path: Path) -> None:
+    """Version 1 of where an archive comes from is not version 1 here."""
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Shelf(tmp_path / "elsewhere")
+    theirs = elsewhere.add(answers(0.1))
+    found = {"champion": theirs, "parts": 99, "pictures": 200, "gain": 0.2, "ci": [0.1, 0.3], "why": None}
+    found["manifest"] = elsewhere.registry.state("tiles").manifests[theirs]
+    sent = elsewhere.add(answers(0.6), figures={"comparison": found})
+    export_version(elsewhere.registry.version("tiles", sent), tmp_path / "tiles.zip")
+    shelf.crown(shelf.add(answers(0.9)))
+    import_version(shelf.registry.root, tmp_path / "tiles.zip", by="lee")
+    gate = shelf.judge(sent)[CHAMPION]
+    assert not gate["holds"] and gate["comparison"]["parts"] == N // 2
+
+
+@pytest.mark.parametrize("gates", [7, {"min_macro_f1": "high"}, {"min_makro_f1": 0.5}])
+def test_gates_that_are_none_are_an_integrity_question(shelf: Shelf, gates: Any) -> None:
+    """An imported version may name anything."""
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        shelf.judge(shelf.add(gates=gates))
+
+
+def test_what_is_no_number_is_no_figure(shelf: Shelf) -> None:
+    shelf.crown(shelf.add(answers(0.6)))
+    with pytest.raises(IntegrityError, match="NaN is no number"):
+        shelf.judge(shelf.add(answers(0.6), figures={"headline": {"value": 0.5, "ci": [float("nan"), 1.0]}}))
 
 
 def test_a_damaged_champion_can_be_replaced_by_force_alone(shelf: Shelf) -> None:
@@ -210,6 +266,15 @@ def test_a_damaged_champion_can_be_replaced_by_force_alone(shelf: Shelf) -> None
     assert [row["holds"] for row in rows] == [False] and "cannot be compared" in rows[0]["why"]
     shelf.registry.promote("tiles", challenger, by="kim", reason="the champion is damaged", gates=rows, force=True)
     assert shelf.registry.state("tiles").champion == challenger
+
+
+@pytest.mark.parametrize(
+    "told", [{"made_of": {"model.keras": "0" * 64}}, {"exports": {"litert": export(1.0, file="model.tflite")}}]
+)
+def test_exports_of_another_model_do_not_become_champion(shelf: Shelf, told: dict[str, Any]) -> None:
+    """Nothing would load them, so the line would stand still after the promotion."""
+    with pytest.raises(IntegrityError, match="not those of this version"):
+        shelf.judge(shelf.add(exported={**exports(export(1.0)), **told}))
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "contract.json", "exports.json", "holdout.npz", "oof.npz"])

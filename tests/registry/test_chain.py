@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return made
 
 
-def copied(written: Chain, folder: Path, lines: bytes, head: bytes | None) -> Chain:
+def copied(written: Chain, folder: Path, lines: bytes | None, head: bytes | None) -> Chain:
     folder.mkdir(exist_ok=True)
     copy = chain(folder)
-    copy.lines.write_bytes(lines)
-    copy.head.unlink(missing_ok=True)
-    if head is not None:
-        copy.head.write_bytes(head)
+    for path, content in ((copy.lines, lines), (copy.head, head)):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
     return copy
 
 
@@ -99,7 +101,44 @@ def test_a_missing_head_is_noticed(written: Chain, tmp_path: Path) -> None:
 
 def test_a_head_without_lines_is_noticed(written: Chain, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"no head without log\.jsonl"):
-        copied(written, tmp_path, b"", written.head.read_bytes()).read()
+        copied(written, tmp_path, None, written.head.read_bytes()).read()
+
+
+@pytest.mark.parametrize(("lines", "head"), [(b"", None), (None, b""), (b"", b"")])
+def test_files_that_a_power_loss_emptied_are_not_taken_for_a_new_chain(
+    written: Chain, tmp_path: Path, lines: bytes | None, head: bytes | None
+) -> None:
+    with pytest.raises(IntegrityError, match="not as it was written"):
+        copied(written, tmp_path, lines, head).read()
+
+
+def test_a_chain_that_was_begun_has_a_head_and_no_entry(tmp_path: Path) -> None:
+    made = chain(tmp_path)
+    assert not made.begun()
+    made.begin()
+    assert made.begun() and made.read() == () and not made.lags()
+    first = made.head.read_bytes()
+    made.append(BODIES[0])
+    made.begin()
+    assert made.head.read_bytes() != first and len(made.read()) == 1
+    made.head.write_bytes(first)
+    assert made.lags() and len(made.append(BODIES[1])["previous"]) == 64
+    made.head.write_bytes(first)
+    with pytest.raises(IntegrityError, match="the log was cut"):
+        made.read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and FIFOs")
+@pytest.mark.parametrize("which", ["lines", "head"])
+@pytest.mark.parametrize("kind", ["a link", "a FIFO", "a folder"])
+def test_only_regular_files_are_read(written: Chain, tmp_path: Path, which: str, kind: str) -> None:
+    """A FIFO would never be read to its end, and behind a link may be anything."""
+    copy = copied(written, tmp_path, written.lines.read_bytes(), written.head.read_bytes())
+    path: Path = getattr(copy, which)
+    path.rename(tmp_path / "moved")
+    {"a link": lambda: path.symlink_to("moved"), "a FIFO": lambda: os.mkfifo(path), "a folder": path.mkdir}[kind]()
+    with pytest.raises(IntegrityError, match="not a regular file"):
+        copy.read()
 
 
 def test_another_genesis_does_not_fit(written: Chain) -> None:

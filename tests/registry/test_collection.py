@@ -48,6 +48,17 @@ def test_aliases_and_what_a_roll_back_needs_stay(six: Registry) -> None:
     assert six.resolve("tiles").version == 1
 
 
+def test_what_is_no_version_is_not_taken_for_one(six: Registry) -> None:
+    versions = tiles(six).versions
+    for name in ("7", "٠٠٠٨", "00009"):
+        (versions / name).mkdir()
+        (versions / name / "notes.txt").touch()
+    (versions / "0010").touch()
+    document = collect(tiles(six), by="kim", reason="disk")
+    assert document["unregistered"] == [] and len(document["collected"]) == 3
+    assert {"7", "٠٠٠٨", "00009", "0010"} < {path.name for path in versions.iterdir()}
+
+
 def test_the_log_keeps_who_removed_what_and_why(six: Registry) -> None:
     digest = six.state("tiles").manifests[2]
     collect(tiles(six), [2], by="kim", reason="disk")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from registry.conftest import write_draft
 
 from fdsearch.registry.collection import collect
 from fdsearch.registry.draft import Draft
@@ -41,6 +42,12 @@ def test_a_kill_at_any_step_leaves_only_whole_versions(filled: Registry, tmp_pat
     left = [int(Path(path).name) for path in filled.verify()["unfinished"]]
     collect(Model(filled.root / "tiles"), left, by="kim", reason="killed")
     assert filled.verify()["unfinished"] == []
+
+
+@pytest.mark.slow
+def test_a_kill_of_a_models_first_writer_keeps_nobody_from_the_next(registry: Registry, tmp_path: Path) -> None:
+    """What it leaves is no lost log: a log is begun before the first version is in its place."""
+    assert run("kill-first", registry, write_draft(tmp_path / "draft").folder)["kills"] > 30
 
 
 def test_racing_promotions_of_one_generation_win_once(filled: Registry, tmp_path: Path) -> None:

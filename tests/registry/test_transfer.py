@@ -9,6 +9,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fdsearch.errors import ConfigError, ConflictError, FdsearchError, IntegrityError
+from fdsearch.errors import ConfigError, ConflictError, FdsearchError, IntegrityError, ResourceError
 from fdsearch.files import canonical_json
 from fdsearch.registry.collection import collect
+from fdsearch.registry.manifest import FileSeal
 from fdsearch.registry.model import Model
 from fdsearch.registry.store import Registry
-from fdsearch.registry.transfer import export_version, import_version
+from fdsearch.registry.transfer import _check_size, export_version, import_version
 
 
 @pytest.fixture
@@ -108,6 +110,15 @@ def test_a_changed_version_is_not_exported(filled: Registry, tmp_path: Path) -> 
     with pytest.raises(IntegrityError, match="not exported"):
         export_version(filled.resolve("tiles:2"), tmp_path / "tiles.zip")
     assert list(tmp_path.glob("*.zip")) == list(tmp_path.glob(".*.tmp")) == []
+
+
+def test_what_no_archive_can_hold_is_refused_before_it_is_written(filled: Registry) -> None:
+    """Above 2 GiB the format needs extensions, which no archive of ours has."""
+    version = filled.resolve("tiles:1")
+    sizes = {"model.keras": 1_900_000_000, "model.onnx": 300_000_000}
+    files = {name: FileSeal(sha256="0" * 64, size=size) for name, size in sizes.items()}
+    with pytest.raises(ResourceError, match="too large"):
+        _check_size(replace(version, manifest=version.manifest.model_copy(update={"files": files})))
 
 
 def test_an_archive_is_never_overwritten(filled: Registry, archive: Path) -> None:
@@ -239,6 +250,8 @@ HOSTILE: dict[str, Callable[[Members], bytes]] = {
     "a name that climbs": with_manifest(name="../tiles"),
     "a version that is none": with_manifest(version=0),
     "a version that is a path": with_manifest(version="../0001"),
+    "a version that nothing can name": with_manifest(version=10**9),
+    "a file in a file": with_name("card.md/evil"),
     "compressed members": lambda members: packed(members, zipfile.ZIP_DEFLATED),
     "a bomb": lambda members: packed({**members, "model.keras": bytes(50_000_000)}, zipfile.ZIP_DEFLATED),
     "overlapping members": overlapping,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,12 @@ from hypothesis import strategies as st
 
 from fdsearch.errors import ConfigError, IntegrityError
 from fdsearch.files import canonical_json, digest_file
+from fdsearch.registry.collection import collect
+from fdsearch.registry.draft import Draft
+from fdsearch.registry.model import Model
 from fdsearch.registry.store import Registry
+
+WRITERS = Path(__file__).with_name("writers.py")
 
 
 def flip(path: Path, position: int = 0) -> None:
@@ -69,6 +76,13 @@ TAMPERING: dict[str, Callable[[Path], object]] = {
     "a folder that is no model's": lambda version: (version.parent.parent.parent / "Tiles").mkdir(),
     "a changed model under a new manifest": change_and_reseal,
     "another version's files": exchange_with_other_version,
+    "a folder whose number is written otherwise": lambda version: shutil.copytree(version, version.parent / "00007"),
+    "a folder with digits of another script": lambda version: shutil.copytree(version, version.parent / "٠٠٠٧"),
+    "a lost log": lambda version: [(version.parents[1] / name).unlink() for name in ("events.jsonl", "events.head")],
+    "an emptied log": lambda version: [
+        (version.parents[1] / name).write_bytes(b"") for name in ("events.jsonl", "events.head")
+    ],
+    "what cannot be a signature": lambda version: (version / "manifest.json.sig").write_bytes(bytes(65)),
     "a link": replace_by_link,
     "a FIFO": replace_by_fifo,
 }
@@ -83,6 +97,32 @@ def test_a_whole_registry_is_counted(filled: Registry) -> None:
 
 def test_an_empty_registry_is_whole(registry: Registry) -> None:
     assert registry.verify()["models"] == 0
+
+
+def test_a_lost_log_does_not_make_a_new_model(filled: Registry, make_draft: Callable[..., Draft]) -> None:
+    """Else the next writer would begin a log that knows nothing of the versions that are there."""
+    for name in ("events.jsonl", "events.head"):
+        (filled.root / "tiles" / name).unlink()
+    for change in (
+        filled.models,
+        lambda: filled.register("tiles", make_draft(b"third"), "test"),
+        lambda: filled.promote("tiles", 1, by="kim", reason="again"),
+        lambda: collect(Model(filled.root / "tiles"), by="kim", reason="disk"),
+    ):
+        with pytest.raises(IntegrityError, match="the log of tiles is gone"):
+            change()
+    assert sorted(path.name for path in (filled.root / "tiles" / "versions").iterdir()) == ["0001", "0002"]
+
+
+def test_what_writers_do_meanwhile_is_no_damage(filled: Registry, make_draft: Callable[..., Draft]) -> None:
+    """Verified without a lock, while versions come and go."""
+    make_draft(b"more")
+    writer = subprocess.Popen([sys.executable, WRITERS, "churn", filled.root, filled.root.parent / "draft"])
+    verified = 0
+    while writer.poll() is None:
+        verified += filled.verify()["models"]
+    assert writer.returncode == 0 and verified > 3
+    assert filled.verify()["unfinished"] == []
 
 
 def test_an_unknown_model_is_no_integrity_question(filled: Registry) -> None:

@@ -114,6 +114,33 @@ def keep_one_unneeded(registry: Registry, draft: Draft) -> None:
         registry.register("tiles", draft, "killed")
 
 
+def kill_first(folder: Path, draft: Draft) -> dict[str, int]:
+    """Kill the writer of a model's very first version at its first step, its second, ...; the next one goes on."""
+    for step in count(1):
+        registry = Registry(folder / f"first-{step}")
+
+        def work(registry: Registry = registry, step: int = step) -> int:
+            die_at(step, registry.root)
+            registry.register("tiles", draft, "killed")
+            return 0
+
+        _, status = os.waitpid(forked(work), 0)
+        registry.verify()
+        registry.register("tiles", draft, "next")
+        registry.verify()
+        if os.WIFEXITED(status):
+            return {"kills": step - 1}
+    raise AssertionError
+
+
+def churn(registry: Registry, draft: Draft) -> dict[str, int]:
+    """Add versions and remove them again."""
+    for _ in range(20):
+        registry.register("tiles", draft, "churn")
+        collect(Model(registry.root / "tiles"), by="churn", reason="test")
+    return {}
+
+
 def main(task: str, root: Path, folder: Path) -> dict[str, int]:
     registry, draft = Registry(root), Draft(folder)
     code_digest()
@@ -153,6 +180,10 @@ def main(task: str, root: Path, folder: Path) -> dict[str, int]:
         return kill_everywhere(registry, lambda: import_version(registry.root, folder.with_suffix(".zip"), by="killed"))
     if task == "kill-open":
         return kill_everywhere(registry, lambda: open_holdout(registry))
+    if task == "kill-first":
+        return kill_first(registry.root.parent, draft)
+    if task == "churn":
+        return churn(registry, draft)
     if task == "race-open":
         if any(race(registry, open_five_times, 4)):
             raise SystemExit("a racer failed")

@@ -75,6 +75,17 @@ def test_a_broken_champion_never_answers(registry: Registry) -> None:
     assert (follower.current.version.version, follower.problem) == (2, None)
 
 
+def test_no_failure_ends_the_following(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime raises what it likes while it is warmed up."""
+    follower = Follower("tiles", registry.root, None, Silent())
+    registry.promote("tiles", 2, by="test", reason="switch")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(follower.current), "run", lambda *_: 1 / 0)
+        assert not follower.look()
+    assert follower.problem is not None and "zero" in follower.problem
+    assert follower.look()
+
+
 @pytest.mark.parametrize("reference", ["tiles:1", "FOLDER"])
 def test_a_version_and_a_folder_stay_what_they_are(registry: Registry, reference: str) -> None:
     folder = registry.root / "tiles/versions/0001"

@@ -104,6 +104,8 @@ HOSTILE: list[tuple[int, bytes, dict[str, str]]] = [
     (400, b"x", {"Content-Type": "multipart/form-data"}),
     (400, b"--x\r\n\r\nno name\r\n--x--\r\n", MULTIPART),
     (400, b"garbage", MULTIPART),
+    (415, b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}),
+    (415, b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x; charset=undefined"}),
     (422, b"--x--\r\n", MULTIPART),
     (422, b'--x\r\nContent-Disposition: form-data; name="groups"\r\n\r\na\r\n--x--\r\n', MULTIPART),
     (422, b'--x\r\nContent-Disposition: form-data; name="size"\r\n\r\n1\r\n--x--\r\n', MULTIPART),
@@ -125,6 +127,18 @@ def test_malformed_huge_and_hostile_requests_are_refused(service: Running, path:
     for status, body, headers in HOSTILE:
         reply = service.ask("POST", path, body, headers)
         assert (reply.status, reply.json()["error"]["status"]) == (status, status), (body[:80], headers)
+
+
+def test_a_form_that_breaks_off_is_not_answered_by_the_pictures_before(service: Running, pictures: list[Path]) -> None:
+    """The last picture would be left out without a word, and with it perhaps the worst of its part."""
+    body, kind = form([(picture.name, picture.read_bytes()) for picture in pictures[:2]])
+    end = body.rindex(b"--", 0, -4)  # of the last line
+    whole = body[:end] + body[end:]
+    assert service.ask("POST", "/predict", whole, {"Content-Type": kind}).status == 200
+    for cut in (end, end - 2, len(body) - 4, body.rindex(b"Content-Disposition")):
+        assert service.ask("POST", "/predict", body[:cut], {"Content-Type": kind}).status == 400, cut
+    pieces = iter([body[start : start + 7] for start in range(0, len(body), 7)])
+    assert service.ask("POST", "/predict", pieces, {"Content-Type": kind}, chunked=True).status == 200
 
 
 def test_a_body_that_hides_its_size_is_cut_off(service: Running) -> None:
@@ -224,7 +238,14 @@ def test_it_says_what_it_is(service: Running, pictures: list[Path]) -> None:
     assert model["following"] == {"reference": "tiles:1", "follows": False, "switches": 0, "problem": None}
     assert "/predict" in service.ask("GET", "/openapi.json").json()["paths"]
     assert service.ask("GET", "/docs").status == 404  # FastAPI's would be loaded from elsewhere
-    assert service.ask("GET", "/predict").status == 405
+    refused = service.ask("GET", "/predict")
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2:8000", "localhost", "[::1]:8000", "127.0.0.1"])
+def test_every_address_of_this_machine_alone_is_answered(service: Running, host: str) -> None:
+    """`--host 127.0.0.2` needs no token, so a service there must answer."""
+    assert service.ask("GET", "/model", headers={"Host": host}).status == 200
 
 
 def test_it_counts_labels_and_decisions(service: Running, pictures: list[Path]) -> None:
@@ -264,11 +285,13 @@ def test_a_token_opens_everything_but_the_page(follower: Follower, pictures: lis
             {"Authorization": TOKEN},
             {"Authorization": f"Bearer {TOKEN}x"},
             {"Authorization": "Bearer "},
+            {"Authorization": f"Basic {TOKEN}"},
         ):
             for method, path in (("POST", "/predict"), ("GET", "/model"), ("GET", "/metrics"), ("GET", "/nowhere")):
                 assert service.ask(method, path, headers=given).status == 401
         right = {"Authorization": f"Bearer {TOKEN}", "Host": "line.example"}
         assert service.ask("POST", "/predict", content, right).status == 200
+        assert service.ask("GET", "/model", headers={"Authorization": f"bearer {TOKEN}"}).status == 200
 
 
 def test_other_machines_need_a_token(tmp_path: Path) -> None:
@@ -278,7 +301,7 @@ def test_other_machines_need_a_token(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     assert read_token(file, "0.0.0.0") == TOKEN
-    for content in (b"short", b"", b"two words are not a token", b"\xff" * 40):
+    for content in (b"short", b"", b"x" * 1001, b"two words are not a token", b"\xff" * 40):
         file.write_bytes(content)
         with pytest.raises(ConfigError, match="no token"):
             read_token(file, "127.0.0.1")
