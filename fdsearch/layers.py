@@ -19,15 +19,27 @@ PREPROCESSING = "preprocessing"
 FEATURES = "features"
 """Pooled output of the backbone: float32, shape (n, d); has no weights of its own."""
 
+POOLING = f"to_{FEATURES}_"
+"""How the names of layers begin that lie between the backbone's maps and ``features``."""
+
 POOLS = "pools"
-"""No layer: mean and maximum of the maps that ``features`` are pooled from, float32, shape (n, 2 d)."""
+"""No layer: mean, maximum and generalised mean of the maps that ``features`` are pooled from, shape (n, 3 d)."""
 
 HEAD_DROPOUT = "head_dropout"
 LOGITS = "logits"
 """The output: float32, shape (n, n_classes), no softmax."""
 
+NETWORK = "network"
+"""Of a model that answers with the mean over mirror images (`models.mirrored`): the one of the plain picture."""
+
+VIEWS = "views"
+"""Of the same: puts the mirror images together, one after the other along the batch."""
+
 PROBABILITIES = "probabilities"
 """Of exported graphs alone, beside the logits: calibrated, float32, shape (n, n_classes)."""
+
+EMBEDDING = "embedding"
+"""Of models that are run: what frozen layers see, float32, shape (n, d); see `serving.embedding`."""
 
 ALLOWED: dict[str, frozenset[str]] = {
     "keras": frozenset({"Sequential"}),
@@ -43,14 +55,16 @@ ALLOWED: dict[str, frozenset[str]] = {
                 "Concatenate",
                 "Conv2D",
             ),
-            *("Dense", "DepthwiseConv2D", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
+            *("Dense", "DepthwiseConv2D", "Dropout", "EinsumDense", "Flatten", "GlobalAveragePooling2D"),
+            "GlobalMaxPooling2D",
             *("GroupNormalization", "LayerNormalization", "LeakyReLU", "Maximum", "MaxPooling2D", "MultiHeadAttention"),
             *("Multiply", "Permute", "PReLU", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax"),
-            *("SpatialDropout2D", "Subtract", "UpSampling2D", "ZeroPadding2D", "Cropping2D"),
+            *("SpatialDropout2D", "Subtract", "UnitNormalization", "UpSampling2D", "ZeroPadding2D", "Cropping2D"),
         }
     ),
-    # MobileNetV3 and ConvNeXt write `x + 3.0` and `inputs + x`, which Keras records as operations.
-    "keras.src.ops.numpy": frozenset({"Add", "Multiply"}),
+    # MobileNetV3 and ConvNeXt write `x + 3.0` and `inputs + x`, which Keras records as operations; mirror images,
+    # the mean over them, quotients and roots have no layers.
+    "keras.src.ops.numpy": frozenset({"Add", "Multiply", "Flip", "Reshape", "Mean", "Divide", "Power", "Sqrt"}),
     "keras.src.applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
 }
 """Module, as ``config.json`` spells it, to the classes a model may hold. Lambda and the wrappers of foreign code are

@@ -10,20 +10,39 @@ from fdsearch.errors import Fault, did_you_mean
 from fdsearch.space import Value
 
 RESIZE_POLICIES = ("stretch", "pad", "crop")
-POOLINGS = ("avg", "max", "avg_max")
+EXPOSURES = ("none", "standardise", "local_contrast")
+POOLINGS = ("avg", "max", "avg_max", "gem")
+FEATURE_LAYERS = ("last", "multi")
+HEADS = ("linear", "cosine")
 WEIGHTS = ("imagenet", "random")
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-AUGMENTATION_POLICIES = ("mild", "geometric")
+AUGMENTATION_POLICIES = ("mild", "geometric", "flips")
+TEST_VIEWS = (1, 2, 4)
+SAMPLINGS = ("shuffled", "balanced")
+WEIGHT_AVERAGES = ("none", "ema", "swa")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 MONITORS = ("none", "macro_f1", "loss", "both")
 HEAD_INITS = ("probe", "random")
 SUBSAMPLES = ("none", "balanced")
-PHASES = ("probe", "head", "head_tail", "head_mid_deep", "full")
+PHASES = ("probe", "head", "tail", "head_tail", "head_mid_deep", "full")
 """Names of the phase presets; `fdsearch.trial.PRESETS` says what each does."""
 
-FROM_SCRATCH = {"baseline_cnn": 128, "s_cnn_01": 299, "s_cnn_02": 299, "s_cnn_03": 299, "piston_cnn": 80}
+FROM_SCRATCH = {
+    "baseline_cnn": 128,
+    "s_cnn_01": 299,
+    "s_cnn_02": 299,
+    "s_cnn_03": 299,
+    "piston_cnn": 80,
+    "cct": 128,
+    "vit": 128,
+}
 """Networks without pretrained weights, with their own input sizes (pixels); by default they train in one phase."""
-OWN_SIZES = {**FROM_SCRATCH, "inception_v3": 299, "efficientnet_v2s": 299}
+OWN_SIZES = {
+    **FROM_SCRATCH,
+    "efficientnet_lite1": 240,
+    "inception_v3": 299,
+    "efficientnet_v2s": 299,
+}
 """Input sizes, pixels, of the backbones whose own is not `DEFAULT_SIZE`."""
 DEFAULT_SIZE = 224
 
@@ -72,7 +91,10 @@ PARAMETERS: dict[str, Parameter] = {
     "backbone": _name("efficientnet_lite0"),
     "image_size": _whole(DEFAULT_SIZE, 16, 2048),
     "resize": _one_of("stretch", RESIZE_POLICIES),
+    "exposure": _one_of("none", EXPOSURES),
     "pooling": _one_of("avg", POOLINGS),
+    "feature_layers": _one_of("last", FEATURE_LAYERS),
+    "head": _one_of("linear", HEADS),
     "weights": _one_of("imagenet", WEIGHTS),
     "head_init": _one_of("probe", HEAD_INITS),
     "phases": _one_of("probe", PHASES),
@@ -87,11 +109,19 @@ PARAMETERS: dict[str, Parameter] = {
     "dropout": _number(0.2, 0.0, 0.95),
     "optimizer": _one_of("adam", OPTIMIZERS),
     "weight_decay": _number(0.0, 0.0, 1.0),
+    "layer_decay": _number(1.0, 0.1, 1.0),
+    "l2_sp": _number(0.0, 0.0, 1.0),
+    "weight_average": _one_of("none", WEIGHT_AVERAGES),
     "class_weighting": _number(1.0, 0.0, 1.0),
+    "deferred_weighting": _number(0.0, 0.0, 0.95),
+    "sampling": _one_of("shuffled", SAMPLINGS),
     "subsample": _one_of("none", SUBSAMPLES),
     "augmentation": _number(0.0, 0.0, 1.0),
     "augmentation_policy": _one_of("mild", AUGMENTATION_POLICIES),
     "augmentation_views": _whole(0, 0, 10_000),
+    "mixup": _number(0.0, 0.0, 1.0),
+    "probe_views": _whole(1, 1, 32),
+    "test_views": _one_of(1, TEST_VIEWS),
     "loss": _name("cross_entropy"),
     "label_smoothing": _number(0.0, 0.0, 0.5),
     "focal_gamma": _number(2.0, 0.0, 10.0),

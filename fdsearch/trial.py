@@ -17,6 +17,7 @@ from fdsearch.space import Value
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     "probe": (),
     "head": (("head", 1.0),),
+    "tail": (("tail", 1.0),),
     "head_tail": (("head", 0.25), ("tail", 0.75)),
     "head_mid_deep": (("head", 0.2), ("mid", 0.3), ("deep", 0.5)),
     "full": (("full", 1.0),),
@@ -74,8 +75,8 @@ class TrialConfig:
         Name in the table of builders.
     image_size : int
         Side of the square input, pixels.
-    resize, pooling, weights, head_init : str
-        See `RESIZE_POLICIES`, `POOLINGS`, `WEIGHTS`, `HEAD_INITS`.
+    resize, exposure, pooling, feature_layers, head, weights, head_init : str
+        See `RESIZE_POLICIES`, `EXPOSURES`, `POOLINGS`, `FEATURE_LAYERS`, `HEADS`, `WEIGHTS`, `HEAD_INITS`.
     phases : tuple of Phase
         In order. A leading ``probe`` phase initialises the head; alone it is the whole training.
     schedule : str
@@ -88,6 +89,24 @@ class TrialConfig:
         Strength over `augmentation_policy`, 0 (none) to 1.
     augmentation_views : int
         Number of variations of each picture that the epochs take in turn; 0 is a new one for each epoch.
+    layer_decay : float
+        Factor on the learning rate for each block further from the head; 1 is none.
+    l2_sp : float
+        Strength of the pull of trained backbone weights towards the pretrained ones.
+    weight_average : {"none", "ema", "swa"}
+        What the last phase's weights are: the last step's, a running mean over its steps, or the mean over the ends of
+        the last quarter of its epochs.
+    deferred_weighting : float
+        Share of the planned gradient epochs, the first ones, that `class_weighting` does not reach yet.
+    sampling : {"shuffled", "balanced"}
+        ``balanced`` draws as many pictures in each epoch, of all classes equally many.
+    mixup : float
+        Parameter of the beta distribution by which two pictures of a batch are mixed, or what a phase's frozen layers
+        give of them; 0 is none.
+    probe_views : int
+        Views of each picture that a probe is fitted on; 1 is the picture alone.
+    test_views : {1, 2, 4}
+        Mirror images whose mean logits are the model's answer.
     batch_norm : {"frozen", "trained"}
         Whether unfrozen batch normalisation leaves inference mode.
     probe_c : float
@@ -121,6 +140,17 @@ class TrialConfig:
     early_stopping: EarlyStopping
     custom: Mapping[str, Value]
     augmentation_views: int = 0
+    exposure: str = "none"
+    feature_layers: str = "last"
+    head: str = "linear"
+    layer_decay: float = 1.0
+    l2_sp: float = 0.0
+    weight_average: str = "none"
+    deferred_weighting: float = 0.0
+    sampling: str = "shuffled"
+    mixup: float = 0.0
+    probe_views: int = 1
+    test_views: int = 1
 
     @property
     def epochs(self) -> int:

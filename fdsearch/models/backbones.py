@@ -1,4 +1,4 @@
-"""Backbones that may start from ImageNet weights: EfficientNet-Lite0 and four families of Keras Applications.
+"""Backbones that may start from ImageNet weights: EfficientNet-Lite and four families of Keras Applications.
 
 Each builder inlines the backbone's layers into one flat model (a nested model could be neither split nor frozen in
 part) with the preprocessing its weights were trained with, and leaves the weights random; `builders.build_model` loads
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.models import lite0
+from fdsearch.models import efficientnet_lite as lite
+from fdsearch.models.blocks import ends_of_stages
 from fdsearch.models.frame import classifier, picture_input, pooled
 from fdsearch.trial import TrialConfig
 
@@ -23,11 +24,24 @@ Shape = tuple[int, int, int]
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
 
+EARLIER_STAGES = 3
+"""Stages before the last one that ``feature_layers: multi`` pools too. Of EfficientNet-Lite those with 112, 192 and 320
+channels: finer ones add little to a probe, and a tail could store nothing behind the first of them."""
+
 
 def efficientnet_lite0(config: TrialConfig, input_shape: Shape, n_classes: int) -> keras.Model:
-    """EfficientNet-Lite0, 1280 features; the default, and the only one whose weights are installed with fdsearch."""
-    pictures, x = picture_input(input_shape, scale=(lite0.SCALE,) * 3, offset=(lite0.OFFSET,) * 3)
-    return classifier(pictures, pooled(lite0.feature_maps(x), config.pooling), config, n_classes)
+    """EfficientNet-Lite0, 1280 features; the default, whose weights are installed with fdsearch."""
+    return _lite("efficientnet_lite0", config, input_shape, n_classes)
+
+
+def efficientnet_lite1(config: TrialConfig, input_shape: Shape, n_classes: int) -> keras.Model:
+    """EfficientNet-Lite1, 1280 features: five blocks more than Lite0."""
+    return _lite("efficientnet_lite1", config, input_shape, n_classes)
+
+
+def _lite(name: str, config: TrialConfig, input_shape: Shape, n_classes: int) -> keras.Model:
+    pictures, x = picture_input(input_shape, (lite.GAIN,) * 3, (lite.OFFSET,) * 3, config.exposure)
+    return _closed(config, pictures, lite.feature_maps(x, lite.SCALES[name]), n_classes)
 
 
 def inception_v3(config: TrialConfig, input_shape: Shape, n_classes: int) -> keras.Model:
@@ -72,6 +86,12 @@ def _application(
     import keras
 
     make: Callable[..., keras.Model] = getattr(keras.applications, name)
-    pictures, x = picture_input(input_shape, scale, offset)
+    pictures, x = picture_input(input_shape, scale, offset, config.exposure)
     backbone = make(include_top=False, weights=None, input_tensor=x, **options)
-    return classifier(pictures, pooled(backbone.output, config.pooling), config, n_classes)
+    return _closed(config, pictures, backbone.output, n_classes)
+
+
+def _closed(config: TrialConfig, pictures: keras.KerasTensor, maps: keras.KerasTensor, n_classes: int) -> keras.Model:
+    """Pool the last maps, with ``feature_layers: multi`` those of earlier stages too, and put the head on."""
+    earlier = ends_of_stages(pictures, maps, EARLIER_STAGES) if config.feature_layers == "multi" else []
+    return classifier(pictures, pooled([*earlier, maps], config.pooling), config, n_classes)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.layers import PREPROCESSING
-from fdsearch.models.topology import backbone
+from fdsearch.layers import FEATURES, PREPROCESSING
+from fdsearch.models.topology import backbone, body
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ class Block:
     Parameters
     ----------
     start : str
-        Name of the cut its input comes from.
+        Name of the cut its input comes from; where maps of several stages are pooled, of what would be one without.
     layers : tuple of keras.Layer
         In the order of ``model.layers``.
     """
@@ -56,6 +56,31 @@ def blocks(model: keras.Model) -> list[Block]:
         members = [operation for operation in operations if id(operation) in order]
         found.append(Block(start, tuple(sorted(members, key=lambda layer: order[id(layer)]))))
     return found
+
+
+def ends_of_stages(pictures: keras.KerasTensor, maps: keras.KerasTensor, n: int) -> list[keras.KerasTensor]:
+    """The last maps of the stages before the last one; a stage is what has one resolution and one number of channels.
+
+    Parameters
+    ----------
+    pictures, maps : KerasTensor
+        Input and output of a backbone with a layer ``preprocessing`` in between.
+    n : int
+        Number of stages, those nearest to `maps`; there may be fewer.
+
+    Returns
+    -------
+    list of KerasTensor, shapes (None, h, w, c)
+        The finest first.
+    """
+    import keras
+
+    model = keras.Model(pictures, keras.layers.GlobalAveragePooling2D(name=FEATURES)(maps))
+    outputs = {step.name: step.output for step in body(model)}
+    between = [outputs[block.start] for block in blocks(model)[1:]]
+    ends = {tuple(each.shape[1:]): each for each in between if len(each.shape) == 4}
+    ends.pop(tuple(maps.shape[1:]), None)
+    return list(ends.values())[-n:]
 
 
 def _segments(model: keras.Model) -> list[tuple[str, list[Any]]]:

@@ -1,7 +1,7 @@
 """The table of architectures: from a trial's configuration to a Keras model that is ready to train.
 
 `BUILDERS` lists them by the names YAML uses; a plugin's join with ``@fdsearch.builder("name")``. The architectures
-themselves are in `cnns` and `backbones`, their weights in `weights`.
+themselves are in `cnns`, `transformers` and `backbones`, their weights in `weights`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fdsearch.errors import ConfigError, Fault, FdsearchError, ResourceError
-from fdsearch.models import backbones, cnns
+from fdsearch.models import backbones, cnns, transformers
 from fdsearch.models.architectures import FACTS, Architecture, Facts
 from fdsearch.models.contract import contract_faults
 from fdsearch.models.losses import LOSSES
@@ -49,7 +49,10 @@ BUILDERS: NameTable[ModelBuilder] = NameTable(
         "s_cnn_02": cnns.s_cnn_02,
         "s_cnn_03": cnns.s_cnn_03,
         "piston_cnn": cnns.piston_cnn,
+        "cct": transformers.cct,
+        "vit": transformers.vit,
         "efficientnet_lite0": backbones.efficientnet_lite0,
+        "efficientnet_lite1": backbones.efficientnet_lite1,
         "inception_v3": backbones.inception_v3,
         "efficientnet_v2s": backbones.efficientnet_v2s,
         "mobilenet_v3_small": backbones.mobilenet_v3_small,
@@ -76,7 +79,7 @@ def builder(name: str) -> Callable[[ModelBuilder], ModelBuilder]:
             from keras import layers
             from fdsearch.models.frame import classifier, picture_input, pooled
 
-            pictures, x = picture_input(input_shape, scale=(1 / 255,), offset=(0.0,))
+            pictures, x = picture_input(input_shape, (1 / 255,), (0.0,), config.exposure)
             x = layers.Conv2D(int(config.custom.get("custom_maps", 16)), 3, activation="relu", name="block1_conv")(x)
             return classifier(pictures, pooled(x, config.pooling), config, n_classes)
     """
@@ -89,7 +92,8 @@ def build_model(config: TrialConfig, n_classes: int) -> keras.Model:
     Parameters
     ----------
     config : TrialConfig
-        Of it `backbone`, `image_size`, `pooling`, `weights`, `dropout` and `custom` count.
+        Of it `backbone`, `image_size`, `exposure`, `pooling`, `feature_layers`, `head`, `weights`, `dropout` and
+        `custom` count.
     n_classes : int
 
     Returns

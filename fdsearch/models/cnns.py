@@ -1,8 +1,8 @@
 """The small networks of the two write-ups, trained from scratch on one gray channel.
 
 `baseline_cnn` and `s_cnn_01` to `s_cnn_03` are those of the ribbon-bond study (ENS data challenge 157), `piston_cnn`
-that of the piston inspection. They have no pretrained weights and one way from maps to features, so a trial's `weights`
-and `pooling` mean nothing to them. `builders` lists them.
+that of the piston inspection. They have no pretrained weights and one way from maps to features, so `weights`,
+`pooling` and `feature_layers` of a trial mean nothing to them. `builders` lists them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def piston_cnn(config: TrialConfig, input_shape: Shape, n_classes: int) -> keras
     """Conv 3x3 stride 2 with 16 maps, dense 128."""
     from keras import layers
 
-    pictures, x = _unit_gray(input_shape)
+    pictures, x = _unit_gray(config, input_shape)
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="conv_1")(x)
     return _dense_head(config, pictures, x, n_classes, hidden=(128,))
 
@@ -53,15 +53,15 @@ def _plain_cnn(
 ) -> keras.Model:
     from keras import layers
 
-    pictures, x = _unit_gray(input_shape)
+    pictures, x = _unit_gray(config, input_shape)
     for index, filters in enumerate(maps, 1):
         x = layers.Conv2D(filters, 3, activation="relu", name=f"conv_{index}")(x)
         x = layers.MaxPooling2D(2, name=f"pool_{index}")(x)
     return _dense_head(config, pictures, x, n_classes, hidden=hidden)
 
 
-def _unit_gray(input_shape: Shape) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    return picture_input(input_shape, scale=(1 / 255,), offset=(0.0,))
+def _unit_gray(config: TrialConfig, input_shape: Shape) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    return picture_input(input_shape, scale=(1 / 255,), offset=(0.0,), exposure=config.exposure)
 
 
 def _dense_head(

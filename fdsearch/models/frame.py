@@ -1,23 +1,32 @@
 """The two ends every model shares: the way in for raw gray pictures, and pooling with the head.
 
-`cnns` and `backbones` put an architecture between them, and so does a plugin's builder.
+`cnns`, `transformers` and `backbones` put an architecture between them, and so does a plugin's builder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fdsearch import layers as names
+from fdsearch.models.exposure import TYPICAL_DEVIATION, TYPICAL_MEAN, evened
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     import keras
 
+GEM = f"{names.POOLING}gem_of_"
+"""How the names of the layers of a generalised mean begin."""
+
+COSINE_SCALE = 16.0
+"""Length of the features before a cosine head; logits lie within plus and minus that (and the bias).
+
+Calibration brings its own temperature, so it decides how hard the loss pulls and not what is answered: with 16, six
+classes can reach a loss of 0.001, and 10 to 30 are usual."""
+
 
 def picture_input(
-    input_shape: tuple[int, int, int], scale: Sequence[float], offset: Sequence[float]
+    input_shape: tuple[int, int, int], scale: Sequence[float], offset: Sequence[float], exposure: str = "none"
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Return the input of raw pictures, and the float32 tensor an architecture starts from.
 
@@ -28,6 +37,9 @@ def picture_input(
     scale, offset : sequence of float, length 1 or 3
         The architecture's own preprocessing, ``gray * scale + offset`` per channel for gray values 0 to 255; three
         numbers repeat the gray channel.
+    exposure : {"none", "standardise", "local_contrast"}
+        What `exposure.evened` does first. Its output is brought to the gray values of a typical photograph, and the
+        preprocessing follows.
 
     Returns
     -------
@@ -36,69 +48,112 @@ def picture_input(
     """
     import keras
 
-    pictures = keras.Input(input_shape, dtype="uint8", name=names.PICTURES)
-    colour = keras.layers.Concatenate(name=names.COLOUR)([pictures] * 3) if len(scale) == 3 else pictures
+    gray = pictures = keras.Input(input_shape, dtype="uint8", name=names.PICTURES)
+    if exposure != "none":
+        gray = evened(pictures, exposure)
+        offset = [factor * TYPICAL_MEAN + shift for factor, shift in zip(scale, offset, strict=True)]
+        scale = [factor * TYPICAL_DEVIATION for factor in scale]
+    colour = keras.layers.Concatenate(name=names.COLOUR)([gray] * 3) if len(scale) == 3 else gray
     # One number where all channels agree: the model's config.json then says what it does at a glance.
     factor = scale[0] if len(set(scale)) == 1 else list(scale)
     shift = offset[0] if len(set(offset)) == 1 else list(offset)
     return pictures, keras.layers.Rescaling(factor, shift, name=names.PREPROCESSING)(colour)
 
 
-def pooled(maps: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    """Pool feature maps (None, h, w, c) to the tensor named ``features``: (None, c), for ``avg_max`` (None, 2 c)."""
-    from keras import layers
-
-    if pooling == "avg":
-        return layers.GlobalAveragePooling2D(name=names.FEATURES)(maps)
-    if pooling == "max":
-        return layers.GlobalMaxPooling2D(name=names.FEATURES)(maps)
-    both = [layers.GlobalAveragePooling2D(name="pool_avg")(maps), layers.GlobalMaxPooling2D(name="pool_max")(maps)]
-    return layers.Concatenate(name=names.FEATURES)(both)
-
-
-@dataclass(frozen=True)
-class Pools:
-    """Every pooling of a model's last feature maps at once: one pass over the pictures serves them all.
+def pooled(maps: keras.KerasTensor | Sequence[keras.KerasTensor], pooling: str) -> keras.KerasTensor:
+    """Pool feature maps to the tensor named ``features``.
 
     Parameters
     ----------
-    model : keras.Model
-        From the pictures to `fdsearch.layers.POOLS`, sharing the layers and weights of the model it was made of.
-    own : slice
-        The columns that are that model's ``features``.
+    maps : KerasTensor, shape (None, h, w, c), or several
+    pooling : {"avg", "max", "avg_max", "gem"}
+
+    Returns
+    -------
+    KerasTensor, shape (None, d)
+        d is the number of maps, with ``avg_max`` twice that: the means of all of them first.
     """
-
-    model: keras.Model
-    own: slice
-
-
-def pools(model: keras.Model) -> Pools | None:
-    """Find what a model's ``features`` are pooled from; None where they are made in any other way than by `pooled`."""
-    import keras
     from keras import layers
 
-    mean, maximum = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
-    last, by_output = model.get_layer(names.FEATURES), {id(layer.output): layer for layer in model.layers}
-    sources = [by_output.get(id(tensor)) for tensor in last.input] if type(last) is layers.Concatenate else [last]
-    kinds = [type(source) for source in sources]
-    if kinds not in ([mean], [maximum], [mean, maximum]):
-        return None
-    maps, *others = [source.input for source in sources if source is not None]
-    if any(other is not maps for other in others):
-        return None
-    width = int(maps.shape[-1])
-    own = slice(width if kinds == [maximum] else 0, width if kinds == [mean] else 2 * width)
-    both = layers.Concatenate(name=names.POOLS)([mean()(maps), maximum()(maps)])
-    return Pools(keras.Model(model.inputs[0], both, name=names.POOLS), own)
+    several = list(maps) if isinstance(maps, list | tuple) else [maps]
+    kinds = ("avg", "max") if pooling == "avg_max" else (pooling,)
+    if len(several) == len(kinds) == 1:
+        return _POOLS[pooling](several[0], names.FEATURES)
+    parts = [
+        _POOLS[kind](each, f"{names.POOLING}{kind}_{number}") for kind in kinds for number, each in enumerate(several)
+    ]
+    return layers.Concatenate(name=names.FEATURES)(parts)
+
+
+def _average(maps: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    from keras import layers
+
+    return layers.GlobalAveragePooling2D(name=name)(maps)
+
+
+def _maximum(maps: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    from keras import layers
+
+    return layers.GlobalMaxPooling2D(name=name)(maps)
+
+
+def generalised_mean(maps: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """The third root of the mean of cubes, negative values as 0; between mean and maximum [1]_.
+
+    Taken of shares of the maximum, so that no cube leaves the range of float16.
+
+    References
+    ----------
+    .. [1] Radenovic, Tolias, Chum: Fine-tuning CNN image retrieval with no human annotation. TPAMI 2019, section 3.1
+       (p = 3, what their trained p comes close to).
+    """
+    from keras import layers, ops
+
+    part = f"{GEM}{name}"
+    largest = layers.ReLU(name=f"{part}_largest")(layers.GlobalMaxPooling2D(name=f"{part}_max")(maps))
+    divisor = layers.Rescaling(1.0, 1e-6, name=f"{part}_divisor")(largest)  # of maps that are 0 throughout
+    shares = ops.divide(maps, layers.Reshape((1, 1, maps.shape[-1]), name=f"{part}_reshape")(divisor))
+    shares = layers.ReLU(name=f"{part}_shares")(shares)
+    cubes = layers.Multiply(name=f"{part}_cubes")([shares, shares, shares])
+    # A root is steep without end at 0, and 0 times infinity no gradient.
+    mean = layers.Rescaling(1.0, 1e-9, name=f"{part}_shift")(_average(cubes, f"{part}_mean"))
+    return layers.Multiply(name=name)([largest, ops.power(mean, 1 / 3)])
+
+
+_POOLS = {"avg": _average, "max": _maximum, "gem": generalised_mean}
 
 
 def classifier(
     pictures: keras.KerasTensor, features: keras.KerasTensor, config: TrialConfig, n_classes: int
 ) -> keras.Model:
-    """Close a model: dropout and one dense layer on `features` give float32 logits (None, n_classes)."""
+    """Close a model: dropout and one dense layer on `features` give float32 logits (None, n_classes).
+
+    With ``head: cosine`` the features have one length, `COSINE_SCALE`, and each class's column of the kernel has length
+    1, to which training brings it back after each step: a logit is the cosine of the angle between the two, scaled, and
+    a class cannot win by the length of its vector, which grows with its number of pictures [1]_. A bias for each class
+    stays, so that a probe's head can be taken over.
+
+    References
+    ----------
+    .. [1] Gidaris, Komodakis: Dynamic few-shot visual learning without forgetting. CVPR 2018, section 3.2.
+    """
     import keras
 
+    options: dict[str, Any] = {}
+    if config.head == "cosine":
+        features = _of_one_length(features)
+        # Orthogonal columns have length 1 from the start.
+        options = {"kernel_initializer": "orthogonal", "kernel_constraint": keras.constraints.UnitNorm(axis=0)}
     dropped = keras.layers.Dropout(config.dropout, name=names.HEAD_DROPOUT)(features)
     # float32 by name: under mixed precision the softmax that follows needs the range.
-    logits = keras.layers.Dense(n_classes, dtype="float32", name=names.LOGITS)(dropped)
+    logits = keras.layers.Dense(n_classes, dtype="float32", name=names.LOGITS, **options)(dropped)
     return keras.Model(pictures, logits, name=config.backbone)
+
+
+def _of_one_length(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Features of `COSINE_SCALE`'s length, which are ``features`` from now on."""
+    from keras import layers
+
+    features._keras_history.operation.name = f"{names.POOLING}raw"
+    unit = layers.UnitNormalization(name=f"{names.POOLING}unit")(features)
+    return layers.Rescaling(COSINE_SCALE, name=names.FEATURES)(unit)

@@ -116,7 +116,8 @@ def macs(model: keras.Model) -> int:
     total = 0
     for layer in model.layers:
         positions = math.prod(layer.output.shape[1:-1])
-        total += sum(math.prod(weight.shape) * positions for weight in layer.weights if len(weight.shape) > 1)
+        kernels = (weight for weight in layer.weights if len(weight.shape) > 1 and weight.name != "bias")
+        total += sum(math.prod(kernel.shape) * positions for kernel in kernels)
     return total
 
 

@@ -6,11 +6,11 @@ The only module that looks at what Keras keeps to itself. `graph` and `blocks` a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fdsearch.layers import FEATURES, PREPROCESSING
+from fdsearch.layers import FEATURES, POOLING, PREPROCESSING
 
 if TYPE_CHECKING:
     import keras
@@ -35,17 +35,66 @@ class Step:
 
 
 def body(model: keras.Model) -> list[Step]:
-    """The steps from ``preprocessing`` to ``features``, both included."""
+    """The steps from ``preprocessing`` to ``features``, both included; parents are positions among them."""
     steps = all_steps(model)
     names = [step.name for step in steps]
-    return steps[names.index(PREPROCESSING) : names.index(FEATURES) + 1]
+    first = names.index(PREPROCESSING)
+    return [
+        replace(step, parents=tuple(parent - first for parent in step.parents if parent >= first))
+        for step in steps[first : names.index(FEATURES) + 1]
+    ]
 
 
 def backbone(model: keras.Model) -> list[Step]:
-    """The steps after ``preprocessing`` up to the last cut before ``features``."""
-    steps = body(model)
+    """The steps after ``preprocessing`` up to the last cut before ``features``.
+
+    Cuts are those of the model without pooling, its features made of the deepest maps alone: to pool maps of several
+    depths keeps them open up to the end, which leaves no cut behind the first of them, and changes nothing about what
+    the blocks of the backbone are.
+    """
+    steps = _spine(body(model))
     last = max(index for index, step in enumerate(steps[:-1]) if step.is_cut)
     return steps[1 : last + 1]
+
+
+def _spine(steps: Sequence[Step]) -> list[Step]:
+    """The steps of a body without what pools, ``features`` made of the maps that no other maps are made of."""
+    pooling: set[int] = set()
+    for position, step in enumerate(steps[:-1]):
+        if step.name.startswith(POOLING) or pooling & set(step.parents):
+            pooling.add(position)
+    maps = _sources(steps, pooling)
+    deepest = tuple(sorted(maps - _ancestors(steps, maps)))
+    kept = [position for position in range(len(steps)) if position not in pooling]
+    place = {position: index for index, position in enumerate(kept)}
+    spine = []
+    for position in kept:
+        parents = deepest if position == len(steps) - 1 else steps[position].parents
+        spine.append(replace(steps[position], parents=tuple(place[parent] for parent in parents)))
+    _mark_cuts(spine)
+    return spine
+
+
+def _sources(steps: Sequence[Step], pooling: Set[int]) -> set[int]:
+    """What the last step is made of, seen through the steps that pool."""
+    waiting, found = list(steps[-1].parents), set()
+    while waiting:
+        position = waiting.pop()
+        if position in pooling:
+            waiting += steps[position].parents
+        else:
+            found.add(position)
+    return found
+
+
+def _ancestors(steps: Sequence[Step], positions: Set[int]) -> set[int]:
+    waiting, found = [parent for position in positions for parent in steps[position].parents], set()
+    while waiting:
+        position = waiting.pop()
+        if position not in found:
+            found.add(position)
+            waiting += steps[position].parents
+    return found
 
 
 def all_steps(model: keras.Model) -> list[Step]:
@@ -59,18 +108,24 @@ def all_steps(model: keras.Model) -> list[Step]:
         Step(node.operation, node.output_tensors[0], tuple({index[id(parent)] for parent in node.parent_nodes}))
         for node in nodes
     ]
+    _mark_cuts(steps)
+    for step, node in zip(steps, nodes, strict=True):
+        step.is_cut = step.is_cut and len(node.output_tensors) == 1
+    return steps
+
+
+def _mark_cuts(steps: Sequence[Step]) -> None:
     waiting = [0] * len(steps)
     for step in steps:
         for parent in step.parents:
             waiting[parent] += 1
     n_open = 0
-    for position, (step, node) in enumerate(zip(steps, nodes, strict=True)):
+    for position, step in enumerate(steps):
         for parent in step.parents:
             waiting[parent] -= 1
             n_open -= waiting[parent] == 0
         n_open += waiting[position] > 0
-        step.is_cut = n_open == 1 and waiting[position] > 0 and len(node.output_tensors) == 1
-    return steps
+        step.is_cut = n_open == 1 and waiting[position] > 0
 
 
 def _topological(model: keras.Model) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fdsearch.errors import ConfigError, Fault, IntegrityError, ResourceError, did_you_mean
 from fdsearch.files import disk_errors, write_atomic
 from fdsearch.layers import FEATURES
-from fdsearch.models import lite0
+from fdsearch.models import efficientnet_lite
 from fdsearch.models.torch_checkpoint import read_checkpoint
 from fdsearch.models.weights_files import WEIGHTS_FILES, WeightsFile, locate, verify
 
@@ -70,7 +70,7 @@ def load_weights(model: keras.Model, backbone: str) -> None:
         raise _missing(backbone)
     verify(path, WEIGHTS_FILES[backbone].digest)
     if path.suffix == ".pth":
-        lite0.assign(model, read_checkpoint(path))
+        efficientnet_lite.assign(model, read_checkpoint(path), efficientnet_lite.SCALES[backbone])
     else:
         # Weights are matched in the order of the layers that have any, so preprocessing and pooling do no harm.
         keras.Model(model.inputs[0], model.get_layer(FEATURES).output).load_weights(path)

