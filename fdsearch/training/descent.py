@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fdsearch.training import phases
-from fdsearch.training.batches import Floats
+from fdsearch.training.averaging import WeightAverage, ema_decay
+from fdsearch.training.balance import Balance
+from fdsearch.training.feeds import Feed
 from fdsearch.training.job import Ints, Job
 from fdsearch.training.network import Network
-from fdsearch.training.phases import EpochFigures, Feed
+from fdsearch.training.phases import EpochFigures
 from fdsearch.training.schedules import LearningRate
 from fdsearch.training.stopping import Monitored, Patience
 
@@ -37,7 +41,9 @@ class Descent:
         self.index, self.phase, self.feed = index, config.phases[index], feed
         self._job, self._network = job, network
         network.set_trainable(self.phase, config.batch_norm)
-        self._step = network.step(config, feed.cut, stored=feed.stored)
+        averaged = config.weight_average if index == len(config.phases) - 1 else "none"
+        self._step = network.step(replace(config, weight_average=averaged), feed.cut, stored=feed.stored)
+        self._average = WeightAverage(averaged, self._step, self.phase.epochs)
         self._schedule = LearningRate(config.schedule, self.phase.learning_rate, config.warmup, self.phase.epochs)
         self._patience = Patience(config.early_stopping)
         self._planned = phases.planned_epochs(config, job.refit)[index]
@@ -49,26 +55,32 @@ class Descent:
         """Whether the phase has no epoch left."""
         return self._out_of_patience or self._epoch >= self._planned
 
-    def train_epoch(self, rows: Ints, weights: Floats, number: int) -> EpochFigures:
-        """Train once over some rows; `number` counts the job's epochs, over all phases."""
+    def train_epoch(self, rows: Ints, balance: Balance, number: int) -> EpochFigures:
+        """Train once over some rows; `number` counts the job's epochs, over all phases.
+
+        Where weights are averaged, the network holds their mean afterwards.
+        """
         config, seed = self._job.config, self._job.seed
+        n_steps = phases.n_batches(rows, config.batch_size)
         # All epochs have as many steps, so this is where an uninterrupted fit would be.
-        self._network.seed_random_layers(seed, number * phases.n_batches(rows, config.batch_size))
+        self._network.seed_random_layers(seed, number * n_steps)
+        shares = balance.shares(self.index, self._epoch)
+        self._step.prepare(balance.counts, shares, ema_decay(n_steps * self.phase.epochs))
+        with self._average.training(self._epoch):
+            return phases.train_epoch(
+                self._step,
+                self.feed,
+                self._job,
+                rows,
+                balance.weights(self.index, self._epoch),
+                epoch=number,
+                rate=partial(self._rate, number),
+            )
+
+    def _rate(self, number: int, share: float) -> float:
+        """The rate when a share of an epoch is done; a replay's rates are those of whole epochs."""
         replay = None if self._job.refit is None else self._job.refit.learning_rates
-
-        def rate(share: float) -> float:
-            """The rate when a share of the epoch is done; a replay's rates are those of whole epochs."""
-            return self._schedule.at(self._epoch + share) if not replay else replay[min(number, len(replay) - 1)]
-
-        return phases.train_epoch(
-            self._step,
-            self.feed,
-            self._job,
-            rows,
-            weights,
-            epoch=number,
-            rate=rate,
-        )
+        return self._schedule.at(self._epoch + share) if not replay else replay[min(number, len(replay) - 1)]
 
     def finish_epoch(self, figures: EpochFigures, monitored: Monitored | None, *, may_stop: bool) -> None:
         """Let schedule and, where it may end the phase, patience take notice of an epoch."""
@@ -78,7 +90,7 @@ class Descent:
         self._epoch += 1
 
     def state(self) -> dict[str, Any]:
-        """Where the phase is, as JSON values; the optimizer's variables are apart."""
+        """Where the phase is, as JSON values; arrays are apart."""
         return {
             "epoch": self._epoch,
             "out_of_patience": self._out_of_patience,
@@ -87,12 +99,14 @@ class Descent:
         }
 
     def optimizer_state(self) -> list[NDArray[Any]]:
-        """The optimizer's variables."""
-        return self._step.state()
+        """The variables of the training step, and what the mean of the weights goes on from."""
+        return [*self._step.state(), *self._average.state()]
 
     def restore(self, state: dict[str, Any], optimizer: Sequence[NDArray[Any]]) -> None:
-        """Go on from an earlier `state` and `optimizer_state`."""
+        """Go on from an earlier `state` and `optimizer_state`; the network's weights are those of that time."""
         self._epoch, self._out_of_patience = state["epoch"], state["out_of_patience"]
         self._schedule.restore(state["schedule"])
         self._patience.restore(state["patience"])
-        self._step.restore(optimizer)
+        n_of_step = len(self._step.state())
+        self._step.restore(optimizer[:n_of_step])
+        self._average.restore(optimizer[n_of_step:])

@@ -1,25 +1,28 @@
-"""Compiled work on a device: some optimizer steps at once, and the forward pass.
+"""Compiled optimizer steps on a device, some at once.
 
-Both read an array that lies on the device and gather their batches there by row number. They take batches of any size
-with one trace, because tracing a backbone costs seconds, and what varies between two trials of one shape is a variable
-and not part of the trace. Own code instead of `keras.Model.fit`, whose every call prepares data adapters and callbacks,
-traces anew after each `compile`, and counts its accuracy with weights; nothing is compiled by XLA, which made the same
-step 16 times slower on a CPU.
+They read an array that lies on the device and gather their batches there by row number. They take batches of any size
+with one trace, because tracing a backbone costs seconds, and what varies between two trials of one shape, or between
+two folds, is a variable and not part of the trace. Own code instead of `keras.Model.fit`, whose every call prepares
+data adapters and callbacks, traces anew after each `compile`, and counts its accuracy with weights; nothing is compiled
+by XLA, which made the same step 16 times slower on a CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.models.augmentation import augment
-from fdsearch.training.batches import Batches
+from fdsearch.models.losses import ClassStatistics, make_loss
+from fdsearch.training.averaging import RunningMean
+from fdsearch.training.batches import Batches, Floats
+from fdsearch.training.optimizers import Updates
 from fdsearch.training.resident import dtype_there
+from fdsearch.training.tracing import signature, without_leftovers
 from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
@@ -27,110 +30,17 @@ if TYPE_CHECKING:
 
     from fdsearch.models.losses import LossFunction
 
-Forward = Callable[[Any, NDArray[np.int64]], Any]
-"""``(array on the device, rows (b,)) -> outputs of those rows`` as numpy arrays."""
-
-MOMENTUM = 0.9
-_KNOBS = ("label_smoothing", "focal_gamma", "weight_decay", "dropout", "augmentation")
+_KNOBS = ("label_smoothing", "focal_gamma", "weight_decay", "dropout", "augmentation", "layer_decay", "l2_sp")
 """Numbers of a configuration that a traced step reads from variables."""
-_OWN_LOSSES = ("cross_entropy", "focal")
-
-
-def make_optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:
-    """The optimizer of a configuration; its rate is set before each step.
-
-    Weight decay is decoupled for all of them and spares biases and normalisation, as in Loshchilov, Hutter (2019).
-    """
-    import keras
-
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "sgd": lambda **options: keras.optimizers.SGD(momentum=MOMENTUM, nesterov=True, **options),
-    }
-    optimizer = kinds[config.optimizer](learning_rate=0.0, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # Keras sums gradients over replicas even where there is one, by an operation whose gradient TensorFlow registers
-    # for the life of the process; that keeps every step ever traced, 40 MB for each configuration of a search.
-    optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
-    return optimizer
-
-
-def make_forward(model: keras.Model, *, constant: bool = False) -> Forward:
-    """A function from rows of an array to the model's output or outputs, in inference mode.
-
-    With `constant` it has the weights that the model has now, whatever becomes of them. TensorFlow then folds what
-    follows a convolution into it: 1.3 times as fast for EfficientNet-Lite0 on a CPU, after a second of preparation.
-    """
-    import tensorflow as tf
-
-    entry = model.inputs[0]
-    call = tf.function(
-        lambda array, rows: model(tf.cast(tf.gather(array, rows), entry.dtype), training=False),
-        input_signature=[_signature(entry.shape[1:], dtype_there(entry.dtype)), _signature((), "int64")],
-        autograph=False,
-        jit_compile=False,
-    )
-    run = _with_constants(call) if constant else _without_leftovers(call)
-    return lambda array, rows: tf.nest.map_structure(lambda tensor: tensor.numpy(), run(array, rows))
-
-
-def _with_constants(function: Any) -> Callable[..., Any]:
-    """A function as it is now, its variables' values a part of its graph."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    with _nothing_left():
-        traced = function.get_concrete_function()
-    folded = convert_variables_to_constants_v2(traced)
-    structure = tf.nest.map_structure(lambda tensor: None, traced.structured_outputs)  # without the graph it came from
-
-    def call(*arguments: Any) -> Any:
-        return tf.nest.pack_sequence_as(structure, tf.nest.flatten(folded(*map(tf.constant, arguments))))
-
-    return call
-
-
-def _without_leftovers(function: Any) -> Callable[..., Any]:
-    """A traced function whose graph nothing but itself keeps."""
-
-    def call(*arguments: Any) -> Any:
-        if function.experimental_get_tracing_count():
-            return function(*arguments)
-        with _nothing_left():
-            return function(*arguments)
-
-    return call
-
-
-@contextmanager
-def _nothing_left() -> Iterator[None]:
-    """Take back what tracing registers within a block.
-
-    TensorFlow keeps the gradients that operations like silu define themselves, with the graph they were traced in, for
-    the life of the process. The gradients of what is compiled here are part of its one trace.
-    """
-    from tensorflow.python.framework.ops import gradient_registry
-
-    known = set(gradient_registry._registry)
-    try:
-        yield
-    finally:
-        for name in set(gradient_registry._registry) - known:
-            del gradient_registry._registry[name]
-
-
-def _signature(shape: Sequence[int | None], dtype: str) -> Any:
-    import tensorflow as tf
-
-    return tf.TensorSpec((None, *shape), dtype)
+_OWN_LOSSES = ("cross_entropy", "focal", "class_balanced", "logit_adjusted", "ldam", "soft_f1")
 
 
 def traced_for(config: TrialConfig) -> tuple[Any, ...]:
     """What of a configuration is part of a trace: steps of configurations that agree in it are interchangeable."""
     loss = config.loss if config.loss in _OWN_LOSSES else repr(config)  # a plugin's may do anything with its numbers
     varied = config.augmentation_policy if config.augmentation > 0 else None
-    return (config.optimizer, loss, varied)
+    methods = (config.mixup > 0, config.layer_decay < 1, config.l2_sp > 0, config.weight_average == "ema")
+    return (config.optimizer, loss, varied, *methods)
 
 
 class TrainStep:
@@ -145,8 +55,15 @@ class TrainStep:
     head : keras.layers.Dense
         From features to logits; dropout before it is the step's own, so that its rate can vary without a new trace.
     config : TrialConfig
-        Loss, optimizer, augmentation (of pictures alone: a step on stored outputs does not augment).
+        Loss, optimizer, augmentation (of pictures alone: a step on stored outputs does not augment), mixup, averaging.
     n_classes : int
+    depths : mapping or None
+        Blocks between each of the backbone's variables and the head, as `optimizers.depths_from_head` gives them.
+
+    Attributes
+    ----------
+    averaged : list of keras.Variable
+        What a mean of the weights is taken of: all that is trained, and the statistics of trained batch normalisation.
     """
 
     def __init__(
@@ -156,36 +73,58 @@ class TrainStep:
         head: keras.layers.Dense,
         config: TrialConfig,
         n_classes: int,
+        depths: Mapping[int, int] | None = None,
     ) -> None:
         import tensorflow as tf
 
-        from fdsearch.models.losses import make_loss
-
-        self._optimizer = make_optimizer(config)
         variables = [*([] if trunk is None else trunk.trainable_variables), *head.trainable_variables]
-        self._optimizer.build(variables)
+        self.averaged = [*variables, *_trained_statistics(trunk)]
         self._knobs = {name: tf.Variable(float(getattr(config, name)), dtype=tf.float32) for name in _KNOBS}
-        self._optimizer.weight_decay = self._knobs["weight_decay"]
+        self._statistics = ClassStatistics(tf.Variable(tf.ones(n_classes)), tf.Variable(tf.ones(n_classes) / n_classes))
+        self._updates = Updates(config, variables, depths or {}, self._knobs)
+        self._mean = RunningMean(self.averaged) if config.weight_average == "ema" else None
         knobs: dict[str, Any] = self._knobs
-        loss = make_loss(replace(config, **knobs) if config.loss in _OWN_LOSSES else config, n_classes)
+        loss_config = replace(config, **knobs) if config.loss in _OWN_LOSSES else config
+        loss = make_loss(loss_config, n_classes, self._statistics)
         network = _Network(prefix, trunk, head, knobs["dropout"], _variation(config, knobs["augmentation"]))
-        self._call = _compile(network, variables, self._optimizer, loss)
+        self._call = _compile(network, variables, self._updates, loss, self._mean, mixes=config.mixup > 0)
 
-    def restart(self, config: TrialConfig) -> None:
-        """Forget the optimizer's moments, as a new phase does, and take the numbers of a configuration."""
-        for variable in self._optimizer.variables:  # all of them start at 0
+    def restart(self, config: TrialConfig, origins: Mapping[int, NDArray[Any]] | None = None) -> None:
+        """Forget moments and means, as a new phase does, and take the numbers of a configuration.
+
+        `origins` are the weights that ``l2_sp`` pulls to, by the ids of the variables; needed only with it.
+        """
+        for variable in self._variables:  # all of them start at 0
             variable.assign(np.zeros(variable.shape, variable.dtype))
         for name, knob in self._knobs.items():
             knob.assign(float(getattr(config, name)))
+        self._updates.pull_to(origins or {})
+
+    def prepare(self, counts: Floats, shares: Floats, ema_decay: float) -> None:
+        """Take, before an epoch, how often each class is seen, as `ClassStatistics`, and the decay of the mean."""
+        self._statistics.counts.assign(counts.astype(np.float32))
+        self._statistics.shares.assign(shares.astype(np.float32))
+        if self._mean is not None:
+            self._mean.decay.assign(ema_decay)
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self._updates.state, *([] if self._mean is None else self._mean.state)]
 
     def state(self) -> list[NDArray[Any]]:
-        """A copy of the optimizer's variables."""
-        return [np.array(variable.numpy()) for variable in self._optimizer.variables]
+        """A copy of the variables of optimizer and running mean."""
+        return [np.array(variable.numpy()) for variable in self._variables]
 
     def restore(self, state: Sequence[NDArray[Any]]) -> None:
         """Go on from an earlier `state`."""
-        for variable, value in zip(self._optimizer.variables, state, strict=True):
+        for variable, value in zip(self._variables, state, strict=True):
             variable.assign(value)
+
+    def running_mean(self) -> list[NDArray[np.float32]]:
+        """The exponential mean of `averaged` over the steps since `restart`; only with ``weight_average: ema``."""
+        if self._mean is None:
+            raise ValueError("this step keeps no running mean")
+        return self._mean.values()
 
     def __call__(self, array: Any, batches: Batches) -> tuple[NDArray[np.float32], int]:
         """Train on some batches, one after the other.
@@ -207,11 +146,13 @@ class TrainStep:
             array,
             batches.rows,
             batches.starts.astype(np.int32),  # they stay on the host, where slices are cut
-            batches.labels,
-            batches.weights,
             batches.rates,
             batches.seeds,
+            batches.labels,
+            batches.weights,
             batches.draws,
+            batches.partners,
+            batches.mixes,
         )
         return losses.numpy(), int(hits)
 
@@ -249,29 +190,39 @@ class _Network:
 
 
 def _compile(
-    network: _Network, variables: Sequence[Any], optimizer: keras.optimizers.Optimizer, loss: LossFunction
+    network: _Network,
+    variables: Sequence[Any],
+    updates: Updates,
+    loss: LossFunction,
+    mean: RunningMean | None,
+    *,
+    mixes: bool,
 ) -> Callable[..., tuple[Any, Any]]:
     import tensorflow as tf
 
-    def step(batch: Any, labels: Any, weights: Any, seed: Any, draws: Any) -> tuple[Any, Any]:
-        inputs = network.frozen(batch, draws)
+    def step(inputs: Any, batch: _Batch) -> tuple[Any, Any]:
+        inputs = network.frozen(inputs, batch.draws)
+        if mixes:
+            inputs = _mixed(inputs, tf.gather(inputs, batch.partners), batch.mixes)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            logits = network.logits(inputs, seed)
-            losses = weights * tf.cast(loss(labels, logits), tf.float32)
-            mean = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(mean, [variable.value for variable in variables]), variables)
-        hits = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int64) == labels, tf.int32))
+            logits = network.logits(inputs, batch.seed)
+            losses = batch.weights * tf.cast(loss(batch.labels, logits), tf.float32)
+            if mixes:
+                labels, weights = tf.gather(batch.labels, batch.partners), tf.gather(batch.weights, batch.partners)
+                losses = _mixed(losses, weights * tf.cast(loss(labels, logits), tf.float32), batch.mixes)
+            average = tf.reduce_mean(losses)
+        updates.apply(tape.gradient(average, [variable.value for variable in variables]), batch.rate)
+        if mean is not None:
+            mean.update()
+        hits = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int64) == batch.labels, tf.int32))
         return tf.reduce_sum(losses), hits
 
-    def steps(
-        array: Any, rows: Any, starts: Any, labels: Any, weights: Any, rates: Any, seeds: Any, draws: Any
-    ) -> tuple[Any, Any]:
+    def steps(array: Any, rows: Any, starts: Any, rates: Any, seeds: Any, *of_rows: Any) -> tuple[Any, Any]:
         def one(number: Any, losses: Any, hits: Any) -> tuple[Any, Any, Any]:
             members = slice(starts[number], starts[number + 1])
-            optimizer.learning_rate = rates[number]
-            batch = tf.gather(array, rows[members])
-            loss_sum, n_right = step(batch, labels[members], weights[members], seeds[number], draws[members])
+            batch = _Batch(rates[number], seeds[number], *(values[members] for values in of_rows))
+            loss_sum, n_right = step(tf.gather(array, rows[members]), batch)
             return number + 1, losses.write(number, loss_sum), hits + n_right
 
         n_batches = tf.size(rates)
@@ -280,9 +231,39 @@ def _compile(
         return losses.stack(), hits
 
     entry = network.entry
-    of_rows = [_signature((), dtype) for dtype in ("int64", "int32", "int64", "float32", "float32", "int32")]
-    signature = [_signature(entry.shape[1:], dtype_there(entry.dtype)), *of_rows, _signature((None,), "float32")]
-    return _without_leftovers(tf.function(steps, input_signature=signature, autograph=False, jit_compile=False))
+    scalars = [signature((), dtype) for dtype in ("int64", "int32", "float32", "int32", "int64", "float32")]
+    mixing = [signature((), "int32"), signature((), "float32")]
+    taken = [signature(entry.shape[1:], dtype_there(entry.dtype)), *scalars, signature((None,), "float32"), *mixing]
+    return without_leftovers(tf.function(steps, input_signature=taken, autograph=False, jit_compile=False))
+
+
+class _Batch(NamedTuple):
+    """One batch as tensors, in the order in which `TrainStep` hands the arrays of `Batches` over."""
+
+    rate: Any
+    seed: Any
+    labels: Any
+    weights: Any
+    draws: Any
+    partners: Any
+    mixes: Any
+
+
+def _mixed(own: Any, others: Any, shares: Any) -> Any:
+    """Convex mixtures, shape (b, ...), of two tensors, by the share of the first in each row."""
+    import tensorflow as tf
+
+    shares = tf.reshape(shares, tf.concat([tf.shape(shares), tf.ones(own.shape.rank - 1, tf.int32)], 0))
+    return shares * own + (1.0 - shares) * others
+
+
+def _trained_statistics(trunk: keras.Model | None) -> list[keras.Variable]:
+    """Moving means and variances that training changes."""
+    import keras
+
+    layers = [] if trunk is None else trunk._flatten_layers()
+    trained = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    return [statistic for layer in trained for statistic in (layer.moving_mean, layer.moving_variance)]
 
 
 def _variation(config: TrialConfig, strength: Any) -> Callable[[Any, Any], Any] | None:

@@ -29,6 +29,17 @@ CASES = {
         "subsample": "balanced",
     },
     "best before": {**SMALL, "epochs": 12, "learning_rate": 3e-3, "early_stopping": "loss", "patience": 6},
+    "ema": {**SMALL, "epochs": 4, "weight_average": "ema", "mixup": 0.4, "layer_decay": 0.5, "l2_sp": 0.1},
+    "swa": {
+        **SMALL,
+        "epochs": 8,
+        "weight_average": "swa",
+        "loss": "ldam",
+        "deferred_weighting": 0.6,
+        "sampling": "balanced",
+        "early_stopping": "loss",
+        "patience": 8,
+    },
     "head": {**LITE0, "phases": "head", "epochs": 5},
     "head_tail": {
         **LITE0,

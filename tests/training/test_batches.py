@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from fdsearch.training.batches import class_weights, effective_shares, epoch_batches, training_rows
+from fdsearch.training.batches import (
+    class_weights,
+    effective_numbers,
+    effective_shares,
+    epoch_batches,
+    mixtures,
+    training_rows,
+)
 
 LABELS = np.array([0] * 20 + [1] * 6 + [3] * 3)
 labels_strategy = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
@@ -64,3 +73,33 @@ def test_order_depends_on_seed_and_epoch_alone():
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8).map(np.array).filter(np.any))
+def test_effective_numbers_are_at_most_the_counts_and_in_their_order(counts):
+    found, mean = effective_numbers(counts.astype(float)), counts[counts > 0].mean()
+    assert (found <= np.minimum(counts, mean) + 1e-6).all()
+    assert (found[counts > 0] >= 1 - 1e-9).all()
+    np.testing.assert_array_equal(np.argsort(counts, kind="stable"), np.argsort(found.round(9), kind="stable"))
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.floats(0.05, 1.0), st.integers(0, 3))
+def test_partners_are_in_the_batch_and_a_picture_is_mostly_itself(sizes, alpha, epoch):
+    partners, mixes = mixtures(sizes, alpha, 1, epoch)
+    ends = np.cumsum([0, *sizes])
+    for first, last in itertools.pairwise(ends):
+        assert sorted(partners[first:last]) == list(range(last - first))
+    assert ((mixes >= 0.5) & (mixes <= 1)).all()
+    for first, again in zip((partners, mixes), mixtures(sizes, alpha, 1, epoch), strict=True):
+        np.testing.assert_array_equal(first, again)
+
+
+def test_mixtures_are_beta_distributed_and_differ_between_epochs():
+    own = np.concatenate([mixtures([1000], 0.4, 0, epoch)[1] for epoch in range(20)])
+    expected = np.random.default_rng(0).beta(0.4, 0.4, 10**6)
+    quantiles = [0.1, 0.5, 0.9]
+    np.testing.assert_allclose(
+        np.quantile(own, quantiles), np.quantile(np.maximum(expected, 1 - expected), quantiles), atol=0.01
+    )
+    assert not np.array_equal(own[:1000], own[1000:2000])
+    assert [len(array) for array in mixtures([5, 4], 0.0, 0, 0)] == [0, 0]

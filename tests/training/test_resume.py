@@ -74,6 +74,10 @@ def test_stopped_and_resumed(in_child):
     assert wholes["best before"]["epochs"] - 1 < 5 < len(wholes["best before"]["curve"]) - 1 < 11
 
 
+def test_stopped_and_resumed_with_averaged_weights(in_child):
+    assert_stops_change_nothing(in_child, {"ema": (2,), "swa": (3, 6)})
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_stopped_and_resumed_in_every_kind_of_phase(in_child):
@@ -84,7 +88,9 @@ def test_stopped_and_resumed_in_every_kind_of_phase(in_child):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("case", "epochs"), [("full", (1, 6)), ("head", (2,)), ("head_tail", (1, 4))])
+@pytest.mark.parametrize(
+    ("case", "epochs"), [("full", (1, 6)), ("ema", (2,)), ("swa", (6,)), ("head", (2,)), ("head_tail", (1, 4))]
+)
 def test_killed_and_resumed_in_another_process(in_child, tmp_path, case, epochs):
     _, [whole] = in_child({"case": case})
     for epoch in epochs:

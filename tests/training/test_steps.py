@@ -10,8 +10,10 @@ import pytest
 from fdsearch.models.augmentation import draw_variations
 from fdsearch.training.batches import Batches
 from fdsearch.training.network import Network
-from fdsearch.training.steps import MOMENTUM, TrainStep, make_forward, make_optimizer, traced_for
-from fdsearch.trial import TrialConfig
+from fdsearch.training.optimizers import MOMENTUM, make_optimizer
+from fdsearch.training.steps import TrainStep, traced_for
+from fdsearch.training.tracing import make_forward
+from fdsearch.trial import Phase, TrialConfig
 
 
 def config(**params):
@@ -113,6 +115,55 @@ def test_batches_in_one_call_are_batches_in_several(network):
     for other in ends[1:]:
         for first, second in zip(ends[0], other, strict=True):
             np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_a_mixed_batch_is_the_mixture_of_inputs_and_of_losses(network):
+    """Against Keras' own step on mixed pictures with the losses of both labels."""
+    pictures, labels = batch()
+    weights, mixes, partners = (
+        np.linspace(0.5, 2, 6),
+        np.linspace(0.5, 1, 6, dtype=np.float32),
+        np.roll(np.arange(6), 2),
+    )
+    network.reset(seed=0)
+    network.set_trainable(Phase("full", unfreeze=1.0), "frozen")
+    step = network.step(config(optimizer="sgd", mixup=0.3), "preprocessing", stored=False)
+    mixing = {"partners": partners.astype(np.int32), "mixes": mixes}
+    losses, _ = step(pictures, replace(batches(labels, weights, rate=0.1), **mixing))
+    found = network.weights()
+    network.reset(seed=0)
+    prefix, tail = network._split("preprocessing")
+    inputs, shares = np.asarray(prefix(pictures)), mixes[:, None, None, None]
+    peer = keras.models.clone_model(tail)
+    peer.set_weights(tail.get_weights())
+    # A picture's two labels are two pictures that look the same.
+    twice = np.concatenate([shares * inputs + (1 - shares) * inputs[partners]] * 2)
+    both = np.concatenate([labels, labels[partners]])
+    of_both = np.concatenate([weights * mixes, weights[partners] * (1 - mixes)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    peer.compile(keras.optimizers.SGD(0.2, momentum=MOMENTUM, nesterov=True), loss, jit_compile=False)
+    peer_loss = peer.train_on_batch(twice, both, sample_weight=of_both)
+    assert float(losses[0]) / 6 == pytest.approx(2 * float(peer_loss), rel=1e-5)
+    for ours, theirs in zip(found, peer.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_batches_of_two_folds_see_their_own_counts_on_one_trace(network):
+    """As each alone: counts are no part of a trace."""
+    pictures, labels = batch()
+    folds = [(np.array([90.0, 9, 1]), np.array([0.9, 0.09, 0.01])), (np.ones(3) * 8, np.ones(3) / 3)]
+
+    def losses_of(step, fold):
+        network.reset(seed=0)
+        step.prepare(*fold, ema_decay=0.0)
+        return step(pictures, batches(labels, np.ones(6), rate=0.0))[0]
+
+    for name in ("ldam", "logit_adjusted"):
+        shared = make_step(network, config(loss=name))
+        together = [losses_of(shared, fold) for fold in folds]
+        alone = [losses_of(make_step(network, config(loss=name)), fold) for fold in folds]
+        np.testing.assert_allclose(together, alone, rtol=1e-6)
+        assert abs(together[0] - together[1]) > 0.1
 
 
 KNOBS = [
