@@ -2,8 +2,9 @@
 
 A picture's variation is a function of a seed, a view and its row alone, so it does not matter which batch it is in: the
 training step varies pictures as they come, or all of a view are varied at once and their frozen layers' outputs kept.
-Not under XLA: the resampling kernel has no compiled form. Two policies: ``mild`` is what varies between shots of one
-part, lighting, noise and placing; ``geometric`` are the flips, rotations, shears and zooms of the ribbon-bond write-up.
+Not under XLA: the resampling kernel has no compiled form. Three policies: ``mild`` is what varies between shots of one
+part, lighting, noise and placing; ``geometric`` are the flips, rotations, shears and zooms of the ribbon-bond write-up;
+``flips`` are mirror images and exposure, for parts that look the same in any of the four orientations.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Limits:
 POLICIES: dict[str, Limits] = {
     "mild": Limits(rotation=5.0, shift=0.03, brightness=0.1, contrast=0.2, gamma=0.25, noise=0.02),
     "geometric": Limits(rotation=10.0, shear=5.0, zoom=0.05, flip=0.5),
+    "flips": Limits(flip=0.5, brightness=0.05, contrast=0.1, gamma=0.35),
 }
 
 
@@ -91,7 +93,7 @@ def augment(pictures: Any, draws: Any, strength: Any, policy: str = "mild") -> A
         Of `draw_variations`.
     strength : float or scalar tensor
         0 changes nothing, 1 goes to the policy's `Limits`, in proportion between.
-    policy : {"mild", "geometric"}
+    policy : {"mild", "geometric", "flips"}
 
     Returns
     -------
@@ -113,6 +115,29 @@ def augment(pictures: Any, draws: Any, strength: Any, policy: str = "mild") -> A
     varied = _geometry(varied, limits, drawn)
     varied = _lighting(varied / 255.0, limits, drawn) * 255.0
     return ops.round(ops.clip(varied, 0.0, 255.0))
+
+
+def seen_as(pictures: Any, mirrored: tuple[int, ...], gamma: float) -> Any:
+    """Vary all pictures alike.
+
+    Parameters
+    ----------
+    pictures : tensor of uint8 or float, shape (n, h, w, 1)
+        Gray values 0 to 255.
+    mirrored : tuple of int
+        Axes along which they are mirrored.
+    gamma : float
+        Exponent of the gray values, taken as 0 to 1.
+
+    Returns
+    -------
+    tensor of float32, shape (n, h, w, 1)
+        Whole gray values, as `augment` gives them.
+    """
+    from keras import ops
+
+    varied = ops.cast(ops.flip(pictures, mirrored) if mirrored else pictures, "float32")
+    return varied if gamma == 1.0 else ops.round((varied / 255.0) ** gamma * 255.0)
 
 
 class _Draws:
@@ -156,6 +181,8 @@ def _geometry(pictures: Any, limits: Limits, draw: _Draws) -> Any:
     """Rotate, shear, zoom, mirror and shift about the centre in one resampling; edges are reflected."""
     from keras import ops
 
+    if not (limits.rotation or limits.shear or limits.zoom or limits.shift):
+        return _mirrored(pictures, limits, draw)
     height, width = pictures.shape[1], pictures.shape[2]
     angle, slant = (draw.signed(math.radians(degrees)) for degrees in (limits.rotation, limits.shear))
     zoom = 1.0 + draw.signed(limits.zoom)
@@ -175,6 +202,16 @@ def _geometry(pictures: Any, limits: Limits, draw: _Draws) -> Any:
     return ops.image.affine_transform(pictures, transforms, interpolation="bilinear", fill_mode="reflect")
 
 
+def _mirrored(pictures: Any, limits: Limits, draw: _Draws) -> Any:
+    """Mirror alone, which needs no resampling."""
+    from keras import ops
+
+    for axis in (2, 1):
+        turned = ops.reshape(draw.mirrored(limits.flip) < 0, (-1, 1, 1, 1))
+        pictures = ops.where(turned, ops.flip(pictures, axis), pictures)
+    return pictures
+
+
 def _lighting(pictures: Any, limits: Limits, draw: _Draws) -> Any:
     """Change gamma, contrast and brightness of gray values 0 to 1, and add noise."""
     from keras import ops
@@ -190,4 +227,4 @@ def _lighting(pictures: Any, limits: Limits, draw: _Draws) -> Any:
     mean = ops.mean(varied, axis=(1, 2, 3), keepdims=True)
     varied = mean + (varied - mean) * each(1.0 + draw.signed(limits.contrast))
     varied = varied + each(draw.signed(limits.brightness))
-    return varied + draw.noise(limits.noise, varied.shape[1], varied.shape[2])
+    return varied + draw.noise(limits.noise, varied.shape[1], varied.shape[2]) if limits.noise else varied

@@ -1,8 +1,8 @@
 """A Keras model with its calibration folded in as one graph, written as ONNX or LiteRT.
 
-Every exported graph takes raw uint8 pictures and answers ``logits``, as the model does, and calibrated
-``probabilities``. `pipeline.export_process` calls this in a process of its own: converters are large, print, and may
-crash.
+Every exported graph takes raw uint8 pictures and answers ``logits``, as the model does, calibrated ``probabilities``
+and, where the model has a second output, ``embedding``. `pipeline.export_process` calls this in a process of its own:
+converters are large, print, and may crash.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fdsearch.layers import LOGITS, PICTURES, PROBABILITIES
+from fdsearch.layers import EMBEDDING, LOGITS, PICTURES, PROBABILITIES
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +38,7 @@ class Calibrated:
     Parameters
     ----------
     model : keras.Model
-        From raw uint8 (n, size, size, 1) to float32 logits (n, n_classes).
+        From raw uint8 (n, size, size, 1) to float32 logits (n, n_classes), and to an embedding (n, d) where it has one.
     temperature, bias : array-like, shape (n_classes,) or scalar
         As in `fdsearch.decide.probabilities`.
     """
@@ -48,7 +48,8 @@ class Calibrated:
     bias: ArrayLike
 
     def graph(self, apart: Mapping[str, int] | None = None) -> Any:
-        """Return a tf.function from pictures to a dict of ``logits`` and ``probabilities``; n is not fixed.
+        """Return a tf.function from pictures to a dict of ``logits``, ``probabilities`` and, if there is one,
+        ``embedding``; n is not fixed.
 
         Parameters
         ----------
@@ -66,8 +67,10 @@ class Calibrated:
             trained = [variable.value for variable in model.trainable_variables]
             for name, place in places.items():
                 trained[place] = weights[name]
-            logits, _ = model.stateless_call(trained, fixed, pictures, training=False)
-            return {LOGITS: logits, PROBABILITIES: tf.nn.softmax(logits / divisor + shift)}
+            answered, _ = model.stateless_call(trained, fixed, pictures, training=False)
+            logits, *embedding = answered if isinstance(answered, list) else [answered]
+            told = {LOGITS: logits, PROBABILITIES: tf.nn.softmax(logits / divisor + shift)}
+            return told | dict(zip([EMBEDDING], embedding, strict=False))
 
         taken = {
             name: tf.TensorSpec(model.trainable_variables[place].shape, tf.float32, name=name)
@@ -149,7 +152,8 @@ def to_litert(calibrated: Calibrated, *, float16: bool = False) -> bytes:
     if float16:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    return _signed(converter.convert(), list(concrete.structured_outputs))
+    # The graph's outputs come in the order in which TensorFlow flattens a dict.
+    return _signed(converter.convert(), sorted(concrete.structured_outputs))
 
 
 @contextmanager

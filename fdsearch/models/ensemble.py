@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch.layers import LOGITS, PICTURES
+from fdsearch.models.mirrored import mirrored, n_views, plain
 
 if TYPE_CHECKING:
     import keras
@@ -22,13 +23,14 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
     """Join models of one configuration into one that answers with the mean of their logits.
 
     Where they differ in nothing but the head, as after a probe, the mean of the heads does the same: the logits are
-    linear in it, and one network is run instead of several.
+    linear in it, and one network is run instead of several. Models that look at mirror images too are joined inside:
+    the result takes the mean over the views of the mean over the networks.
 
     Parameters
     ----------
     models : sequence of keras.Model
-        Builders' models, or loaded ones, with the same layers. They become part of the result: the first one's head
-        may be changed.
+        Builders' models, or loaded ones, with the same layers and the same test views. They become part of the result:
+        the first one's head may be changed.
 
     Returns
     -------
@@ -39,14 +41,27 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
     Raises
     ------
     ValueError
-        If there is no model.
+        If there is no model, or they look at different numbers of views.
     """
     if not models:
         raise ValueError("an ensemble needs at least one model")
+    if len({n_views(model) for model in models}) > 1:
+        raise ValueError("the models of an ensemble look at one number of views")
     if len(models) == 1:
         return models[0]
-    if _differ_in_the_head_alone(models):
-        return _with_mean_head(models)
+    networks = [plain(model) for model in models]
+    joined = _with_mean_head(networks) if _differ_in_the_head_alone(networks) else _side_by_side(networks)
+    return mirrored(joined, n_views(models[0]))
+
+
+def n_networks(model: keras.Model) -> int:
+    """How many networks each view of a picture runs through: 1 where heads were merged, else one for each model."""
+    import keras
+
+    return sum(isinstance(layer, keras.Model) for layer in plain(model).layers) or 1
+
+
+def _side_by_side(models: Sequence[keras.Model]) -> keras.Model:
     import keras
 
     pictures = keras.Input(models[0].inputs[0].shape[1:], dtype="uint8", name=PICTURES)
@@ -54,13 +69,6 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
     members = [keras.Model(m.inputs[0], m.outputs[0], name=f"fold_{number}") for number, m in enumerate(models)]
     logits = keras.layers.Average(dtype="float32", name=LOGITS)([member(pictures) for member in members])
     return keras.Model(pictures, logits, name="ensemble")
-
-
-def n_networks(model: keras.Model) -> int:
-    """How many networks a picture runs through: 1 where heads were merged, else one for each joined model."""
-    import keras
-
-    return sum(isinstance(layer, keras.Model) for layer in model.layers) or 1
 
 
 def _differ_in_the_head_alone(models: Sequence[keras.Model]) -> bool:

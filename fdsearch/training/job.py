@@ -151,7 +151,8 @@ class Result:
     Parameters
     ----------
     status : {"done", "stopped", "failed"}
-        ``stopped`` was told so by its report; `logits` is then those of the last epoch, where there was one.
+        ``stopped`` was told so by its report; `logits` is then those of the last epoch, where there was one, of the
+        pictures alone: only a finished fit's are the mean over the configuration's test views, as its model's are.
     logits : ndarray of float32, shape (len(validation), n_classes), or None
     curve : tuple of dict
         One `CurveRow` per epoch; where a checkpoint was continued, those of the attempt before come first.
@@ -162,7 +163,7 @@ class Result:
     learning_rates : tuple of float
         Mean rate of each of those epochs, for a replay.
     effective_shares : tuple of float, length n_classes
-        Class shares as the loss weighed them; calibration undoes the shift.
+        Class shares that the logits reflect, by weights, sampling and loss; calibration undoes the shift.
     seconds : float
         Those that led to a continued checkpoint included.
     failure : {None, "exception", "non_finite", "host_memory", "device_memory", "disk_full", "no_device", "signal",

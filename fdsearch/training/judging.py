@@ -9,25 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsearch import metrics
+from fdsearch.training.feeds import Feed
 from fdsearch.training.job import CurveRow, Ints, Job
 from fdsearch.training.network import Network
-from fdsearch.training.phases import Feed
 from fdsearch.training.stopping import Monitored
+from fdsearch.training.views import fixed_views
 
 
 class NonFinite(Exception):
     """Weights, loss or logits left the finite numbers."""
 
 
-def predict(network: Network, feed: Feed, rows: Ints, when: str) -> NDArray[np.float32]:
-    """Logits of some rows, shape (m, n_classes).
+def predict(network: Network, feed: Feed, rows: Ints, n_views: int, when: str) -> NDArray[np.float32]:
+    """Logits of some rows, shape (m, n_classes): the mean over so many fixed views of their pictures.
 
     Raises
     ------
     NonFinite
         If any is not finite; the message says `when`.
     """
-    logits = network.logits(feed.array, rows, feed.start)
+    seen = [feed.seen(view) for view in fixed_views(n_views if len(rows) else 1)]  # a view is computed for all rows
+    logits: NDArray[np.float32] = np.mean([network.logits(each.array, rows, each.start) for each in seen], axis=0)
     if not np.isfinite(logits).all():
         raise NonFinite(f"logits are not finite {when}; lower learning_rate")
     return logits

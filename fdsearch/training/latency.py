@@ -70,6 +70,7 @@ class Architecture:
         """A digest, the same for all trials that measure the same with the packages of this machine."""
         config = self.config
         shape = [config.backbone, config.image_size, config.pooling, dict(config.custom), self.n_classes]
+        shape += [config.test_views, config.exposure, config.feature_layers, config.head]
         return digest_json(
             [shape, sorted(digest_file(path) for path in self.plugins), installed_versions(_PACKAGES), runtime()]
         )[:24]

@@ -17,18 +17,21 @@ from numpy.typing import NDArray
 
 from fdsearch.errors import ResourceError
 from fdsearch.files import digest_file, digest_json
-from fdsearch.training import latency, life, phases
-from fdsearch.training.batches import Floats, class_weights, effective_shares, training_rows
+from fdsearch.training import latency, life
+from fdsearch.training.balance import Balance
+from fdsearch.training.batches import training_rows
 from fdsearch.training.checkpoint import Checkpoint, CheckpointFile
 from fdsearch.training.costs import calibrated
 from fdsearch.training.descent import Descent
 from fdsearch.training.features import PrefixCache
+from fdsearch.training.feeds import Feed, feeds_of
 from fdsearch.training.job import CurveRow, Ints, Job, Report, Result, job_digest
 from fdsearch.training.judging import NonFinite, monitored_figures, predict, validation_figures
 from fdsearch.training.network import Network, borrow
-from fdsearch.training.phases import Feed
 from fdsearch.training.probe import fit_probe
+from fdsearch.training.saving import save
 from fdsearch.training.stopping import Best, Step
+from fdsearch.training.views import fixed_views
 
 
 def fit(job: Job, report: Report) -> Result:
@@ -78,7 +81,7 @@ def fit(job: Job, report: Report) -> Result:
         if not all(np.isfinite(array).all() for array in network.weights()):  # the last step's, which no loss has seen
             failure = "the last step left weights that are not finite; lower learning_rate"
             return run.result("failed", failure="non_finite", message=failure)
-        network.save(job.save_to)
+        save(network.model, job.config.test_views, job.save_to)
     return run.result(status)
 
 
@@ -93,7 +96,7 @@ class _Run:
         self.job, self.report, self.network, self.started = job, report, network, started
         config, labels = job.config, job.labels
         self.rows: Ints = training_rows(labels, job.train, config.subsample, job.seed)
-        self.weights: Floats = class_weights(labels[self.rows], job.n_classes, config.class_weighting)
+        self.balance = Balance(config, labels[self.rows], job.n_classes)
         watches = config.early_stopping.monitor != "none" and len(job.monitor) > 0 and job.refit is None
         self.best = Best(config.early_stopping.monitor) if watches else None
         self.curve: list[CurveRow] = []
@@ -105,7 +108,7 @@ class _Run:
         """Run the phases; returns the status of the result."""
         pictures: Any = np.load(self.job.pixels, mmap_mode="r", allow_pickle=False)
         # What the prefix cache holds belongs to the initial weights: a checkpoint is restored only after this.
-        feeds = phases.feeds(
+        feeds = feeds_of(
             self.network, self.job, pictures, self._cache(len(pictures)), calibrated(self.job.prefix_cache)
         )
         self.checkpoints = _checkpoint_file(self.job, self.network, feeds)
@@ -122,8 +125,8 @@ class _Run:
         except _Stopped:
             return "stopped"
         self._restore_best()
-        if self.logits is None:
-            self.logits = self._predict(feeds[-1], self.job.validation)
+        if self.logits is None or self.job.config.test_views > 1:  # epochs are judged without test views
+            self.logits = self._predict(feeds[-1], self.job.validation, self.job.config.test_views)
         return "done"
 
     def _cache(self, n_pictures: int) -> PrefixCache | None:
@@ -133,6 +136,7 @@ class _Run:
         identity = {
             "pixels": self.job.pixels_digest,
             "backbone": config.backbone,
+            "exposure": config.exposure,
             "weights": self.network.weights_digest,
             "custom": dict(config.custom),
             "plugins": [digest_file(plugin) for plugin in self.job.plugins],
@@ -140,16 +144,22 @@ class _Run:
         return PrefixCache(self.job.prefix_cache, identity, config.pooling, n_pictures)
 
     def _probe(self, feed: Feed) -> None:
-        labels = self.job.labels[self.rows]
-        head = fit_probe(feed.array[self.rows], labels, self.weights, self.job.config.probe_c)
-        self.network.set_head(head)
+        config, views = self.job.config, fixed_views(self.job.config.probe_views)
+        features = np.concatenate([feed.seen(view).array[self.rows] for view in views])
+        labels = np.tile(self.job.labels[self.rows], len(views))
+        # A picture's views share its weight, or more of them would loosen the penalty.
+        head = fit_probe(features, labels, self.balance.of_probe / len(views), config.probe_c)
+        head = self.network.set_head(head)
         self.logits = head.logits(feed.array[self.job.validation])
         if self.best is not None:
-            monitored = monitored_figures(self.job, head.logits(feed.array[self.job.monitor]))
+            monitored = monitored_figures(self.job, self._predict(feed, self.job.monitor, config.test_views))
             self.best.offer(monitored, self.path, self.network.weights)
 
     def _descend(self, index: int, feed: Feed, saved: Checkpoint | None) -> None:
         """One gradient phase, or what is left of it."""
+        if len(self.job.monitor):  # now: a job that is asked to end in the middle of an epoch could not go on with it
+            for view in fixed_views(self.job.config.test_views):
+                feed.seen(view)
         descent = Descent(self.job, self.network, index, feed)
         if saved is not None:
             self._restore(saved, descent)
@@ -168,19 +178,21 @@ class _Run:
     def _epoch(self, descent: Descent) -> bool:
         """Train, score, record and report one epoch; returns the report's answer."""
         began = time.monotonic()
-        figures = descent.train_epoch(self.rows, self.weights, len(self.curve))
+        figures = descent.train_epoch(self.rows, self.balance, len(self.curve))
         self.path.append(Step(descent.index, figures.learning_rate))
         row: CurveRow = {"epoch": len(self.curve), "phase": descent.phase.name, "learning_rate": figures.learning_rate}
         row |= {"loss": figures.loss, "accuracy": figures.accuracy}
         if not math.isfinite(figures.loss):
             raise NonFinite(f"the training loss is {figures.loss} in epoch {row['epoch']}; lower learning_rate")
-        self.logits = self._predict(descent.feed, self.job.validation)
+        # Test views cost several passes. Rows that decide which weights ship are judged with them, the record without.
+        same = len(self.job.monitor) > 0 and np.array_equal(self.job.monitor, self.job.validation)
+        n_views = self.job.config.test_views
+        self.logits = self._predict(descent.feed, self.job.validation, n_views if same else 1)
         row |= validation_figures(self.job, self.logits)
         monitored = None
         if len(self.job.monitor):
-            same = np.array_equal(self.job.monitor, self.job.validation)
             monitored = monitored_figures(
-                self.job, self.logits if same else self._predict(descent.feed, self.job.monitor)
+                self.job, self.logits if same else self._predict(descent.feed, self.job.monitor, n_views)
             )
             row |= {"monitor_loss": monitored.loss, "monitor_macro_f1": monitored.macro_f1}
         row["seconds"] = time.monotonic() - began
@@ -190,8 +202,8 @@ class _Run:
         descent.finish_epoch(figures, monitored, may_stop=self.best is not None)
         return self.report(row["epoch"], row)
 
-    def _predict(self, feed: Feed, rows: Ints) -> NDArray[np.float32]:
-        return predict(self.network, feed, rows, f"after epoch {len(self.path) - 1}")
+    def _predict(self, feed: Feed, rows: Ints, n_views: int) -> NDArray[np.float32]:
+        return predict(self.network, feed, rows, n_views, f"after epoch {len(self.path) - 1}")
 
     def _checkpoint(self, descent: Descent) -> Checkpoint:
         best = self.best
@@ -235,7 +247,7 @@ class _Run:
             epochs=len(self.path),
             phase_epochs=tuple(sum(step.phase == i for step in self.path) for i in range(len(self.job.config.phases))),
             learning_rates=tuple(step.learning_rate for step in self.path),
-            effective_shares=effective_shares(self.job.labels[self.rows], self.weights),
+            effective_shares=self.balance.effective_shares(self.path),
             n_parameters=self.network.n_parameters,
             seconds=time.monotonic() - self.started,
             failure=failure,

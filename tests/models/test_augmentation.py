@@ -14,6 +14,7 @@ from fdsearch.models.augmentation import augment as augment_drawn
 from fdsearch.parameters import AUGMENTATION_POLICIES
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 1), dtype=np.uint8)
+HALVES = (slice(0, 4), slice(4, 8))
 
 
 def augment(pictures, seed, strength, policy="mild"):
@@ -94,6 +95,24 @@ def test_uint8_and_float_pictures_are_varied_alike(policy):
     np.testing.assert_array_equal(
         augment(PICTURES, 9, 0.5, policy), augment(PICTURES.astype(np.float32), 9, 0.5, policy)
     )
+
+
+def test_flips_are_mirror_images_of_both_axes():
+    corners = np.zeros((400, 8, 8, 1), np.uint8)
+    corners[:, :4, :4] = 255
+    found = np.asarray(augment(corners, 0, 1.0, "flips"))
+    bright = [(found[:, rows, columns] > 128).all(axis=(1, 2, 3)).mean() for rows in HALVES for columns in HALVES]
+    assert sum(bright) == 1.0 and all(0.15 < share < 0.35 for share in bright)
+    half = np.asarray(augment(corners, 0, 0.5, "flips"))
+    assert 0.45 < (half[:, :4, :4] > 128).all(axis=(1, 2, 3)).mean() < 0.68, "each axis with probability 1/4"
+
+
+def test_flips_vary_exposure_and_add_no_noise():
+    gray = np.full((200, 8, 8, 1), 100, np.uint8)
+    found = np.asarray(augment(gray, 4, 1.0, "flips"))
+    assert np.ptp(found, axis=(1, 2, 3)).max() == 0.0
+    levels = found[:, 0, 0, 0]
+    assert 50 < levels.min() < 85 and 115 < levels.max() < 150
 
 
 def test_geometry_leaves_gray_values_alone():

@@ -26,7 +26,7 @@ def test_one_measurement_serves_whatever_is_equally_fast(tmp_path: Path) -> None
     plugin = tmp_path / "plugin.py"
     plugin.write_text("pass")
     others = [replace(PROBE, image_size=160), replace(PROBE, pooling="max"), replace(PROBE, custom={"custom_maps": 3})]
-    others += [replace(PROBE, backbone="piston_cnn")]
+    others += [replace(PROBE, backbone="piston_cnn"), replace(PROBE, test_views=4)]
     architectures = [Architecture(PROBE, 6), Architecture(PROBE, 5, (plugin,))]
     for other in architectures + [Architecture(config, 5) for config in others]:
         assert known(tmp_path, other) is None

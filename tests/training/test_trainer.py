@@ -11,7 +11,10 @@ from PIL import Image
 
 from fdsearch import metrics
 from fdsearch.errors import ConfigError
+from fdsearch.training.batches import class_weights
+from fdsearch.training.features import as_stored
 from fdsearch.training.job import Refit
+from fdsearch.training.probe import fit_probe
 from fdsearch.training.trainer import fit
 from fdsearch.trial import TrialConfig
 
@@ -21,6 +24,15 @@ PROBE = pytest.param({"phases": "probe", **LITE0}, id="probe")
 HEAD_TAIL = pytest.param({"phases": "head_tail", "unfreeze": 0.1, **LITE0}, id="head_tail")
 FULL = pytest.param({**SMALL, "subsample": "balanced", "schedule": "plateau", "loss": "focal"}, id="full")
 RANDOM_PREFIX = pytest.param({"phases": "head_tail", "unfreeze": 0.5}, id="random prefix")
+LOOKS = {"phases": "head_tail", "unfreeze": 0.1, "probe_views": 3, "test_views": 2, **LITE0}
+VIEWS = pytest.param(
+    {**LOOKS, "augmentation": 1.0, "augmentation_policy": "flips", "augmentation_views": 2},
+    id="views",
+    marks=pytest.mark.slow,
+)
+RANDOM_VIEWS = pytest.param(
+    {"phases": "head_tail", "unfreeze": 0.5, "probe_views": 5, "test_views": 4}, id="views of a random prefix"
+)
 
 
 def go_on(epoch, row):
@@ -31,7 +43,7 @@ def stored_weights(path):
     return keras.saving.load_model(path).get_weights()
 
 
-@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL, RANDOM_PREFIX])
+@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL, RANDOM_PREFIX, VIEWS, RANDOM_VIEWS])
 def test_labels_of_the_validation_part_do_not_reach_the_weights(make_job, tmp_path, params):
     """The acceptance test of the evaluation: whatever stands on the validation rows, the weights are the same."""
     weights, logits = [], []
@@ -62,7 +74,7 @@ def test_a_job_does_not_depend_on_what_ran_before_it(make_job, params):
     assert not np.array_equal(reused[0].logits, reused[1].logits)
 
 
-@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL])
+@pytest.mark.parametrize("params", [PROBE, HEAD_TAIL, FULL, VIEWS, RANDOM_VIEWS])
 def test_saved_model_takes_raw_pictures_and_gives_the_logits(make_job, tmp_path, params):
     job = make_job(params, save_to=tmp_path / "model.keras")
     result = fit(job, go_on)
@@ -72,6 +84,59 @@ def test_saved_model_takes_raw_pictures_and_gives_the_logits(make_job, tmp_path,
     np.testing.assert_allclose(model.predict(pictures, verbose=0), result.logits, rtol=0.02, atol=0.02)
     assert result.n_parameters == model.count_params()
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_probe_of_several_views_is_fitted_on_all_of_them_at_once(make_job, tmp_path):
+    probe = {"phases": "probe", "probe_c": 0.01}
+    job = make_job({**probe, "probe_views": 5}, save_to=tmp_path / "model.keras")
+    fit(job, go_on)
+    model = keras.saving.load_model(job.save_to)
+    features_of = keras.Model(model.inputs, model.get_layer("features").output)
+    pictures = np.load(job.pixels)[job.train]
+    looks = [pictures, pictures[:, :, ::-1], pictures[:, ::-1], pictures[:, ::-1, ::-1]]
+    looks.append(np.round(255 * (pictures / 255) ** 0.7))
+    stacked = np.concatenate([features_of.predict_on_batch(look.astype(np.uint8)) for look in looks])
+    labels = job.labels[job.train]
+    weights = class_weights(labels, 3, job.config.class_weighting)
+    head = fit_probe(as_stored(stacked), np.tile(labels, 5), weights / 5, job.config.probe_c)
+    kernel, bias = model.get_layer("logits").get_weights()
+    np.testing.assert_allclose(kernel, head.kernel, atol=0.02 * np.abs(head.kernel).max())
+    np.testing.assert_allclose(bias, head.bias, atol=0.02)
+    alone = fit(make_job(probe), go_on)
+    assert not np.allclose(alone.logits, head.logits(features_of.predict_on_batch(np.load(job.pixels)[job.validation])))
+
+
+def test_fixed_views_are_computed_once_for_all_fits(make_job, monkeypatch):
+    """Whatever their seeds, folds and deeper phases: probes on their features, test views on the tail's inputs too."""
+    from fdsearch.training import network
+
+    params = {**LOOKS, "unfreeze": 0.15, "probe_views": 4, "test_views": 4}
+    fit(replace(make_job(params), n_fits=5), go_on)
+    monkeypatch.setattr(network.Network, "activations", lambda *arguments, **options: pytest.fail("computed again"))
+    other = replace(make_job({**params, "probe_c": 0.01}, seed=9), n_fits=5, train=np.arange(8, 28))
+    assert fit(replace(other, validation=np.arange(8)), go_on).status == "done"
+    assert fit(make_job({"phases": "probe", "probe_views": 3, "test_views": 2, **LITE0}), go_on).status == "done"
+
+
+def test_rows_that_choose_the_weights_are_judged_as_the_model_answers(make_job, tmp_path):
+    """Early stopping looks at the mean over test views; the curve's record of an epoch at the pictures alone."""
+    params = {**SMALL, "epochs": 6, "learning_rate": 0.02, "early_stopping": "loss", "patience": 6, "test_views": 4}
+    job = make_job(params, monitor=True, save_to=tmp_path / "model.keras")
+    result = fit(job, go_on)
+    best = min(result.curve, key=lambda row: row["monitor_loss"])
+    model, pictures = keras.saving.load_model(job.save_to), np.load(job.pixels)
+    logits = model.predict_on_batch(pictures[job.monitor])
+    assert best["monitor_loss"] == pytest.approx(metrics.log_loss(job.labels[job.monitor], logits), abs=1e-4)
+    np.testing.assert_allclose(model.predict_on_batch(pictures[job.validation]), result.logits, atol=1e-4)
+    alone = model.get_layer("network").predict_on_batch(pictures[job.validation])
+    assert best["val_loss"] == pytest.approx(metrics.log_loss(job.labels[job.validation], alone), abs=1e-4)
+
+
+def test_in_one_split_the_record_is_what_chose_the_weights(make_job):
+    params = {**SMALL, "epochs": 3, "early_stopping": "loss", "test_views": 2}
+    job = make_job(params, monitor=True)
+    result = fit(replace(job, monitor=job.validation), go_on)
+    assert [row["val_loss"] for row in result.curve] == [row["monitor_loss"] for row in result.curve]
 
 
 def test_curve_says_what_each_epoch_did(make_job):
@@ -92,7 +157,7 @@ def test_curve_says_what_each_epoch_did(make_job):
 
 
 def test_a_job_without_validation_rows_is_a_fit_alone(make_job):
-    result = fit(replace(make_job(SMALL), validation=np.empty(0, np.int64)), go_on)
+    result = fit(replace(make_job({**SMALL, "test_views": 2}), validation=np.empty(0, np.int64)), go_on)
     assert result.logits.shape == (0, 3)
     assert not [key for key in result.curve[0] if key.startswith("val_")]
 
@@ -171,11 +236,11 @@ def test_refit_replays_learning_rates_and_phases(make_job):
 
 def test_stored_activations_and_pictures_train_alike(make_job, monkeypatch, tmp_path):
     """A tail behind stored activations is the network with a frozen prefix, up to the rounding to float16."""
-    from fdsearch.training import phases
+    from fdsearch.training import feeds
 
     params = {"phases": "head_tail", "unfreeze": 0.1, "dropout": 0.0, **LITE0}
     stored = fit(make_job(params), go_on)
-    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: set())
+    monkeypatch.setattr(feeds, "_worth_storing", lambda *arguments: set())
     whole = fit(make_job(params), go_on)
     np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
 
@@ -211,11 +276,11 @@ AUGMENTED = {"phases": "head_tail", "unfreeze": 0.1, "augmentation": 0.6, "epoch
 @pytest.mark.parametrize("views", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_stored_views_and_pictures_varied_in_each_step_train_alike(make_job, monkeypatch, views):
     """Up to the rounding of what is stored: rounded likewise in the step, the curves are equal."""
-    from fdsearch.training import network, phases, steps
+    from fdsearch.training import feeds, network, steps
 
     job = replace(make_job({**AUGMENTED, "augmentation_views": views}), n_fits=5)
     stored = fit(job, go_on)
-    monkeypatch.setattr(phases, "_worth_storing", lambda *arguments: set())
+    monkeypatch.setattr(feeds, "_worth_storing", lambda *arguments: set())
     in_full = fit(job, go_on)
     frozen = steps._Network.frozen
     monkeypatch.setattr(
@@ -311,6 +376,47 @@ def test_unknown_names_are_refused(make_job):
         fit(make_job({"backbone": "piston_cn", "phases": "full"}), go_on)
     with pytest.raises(ConfigError, match="cross_entropy"):
         fit(make_job({**SMALL, "loss": "cross_entropi"}), go_on)
+
+
+METHODS = [{"loss": "logit_adjusted", "class_weighting": 0.0}, {"loss": "ldam", "deferred_weighting": 0.5}]
+
+
+@pytest.mark.parametrize("params", METHODS, ids=lambda params: params["loss"])
+def test_folds_of_other_counts_give_what_each_gives_in_a_process_of_its_own(make_job, params):
+    """They share a traced step; the counts are not in it."""
+    from fdsearch.training import network
+
+    job = make_job({**SMALL, **params})
+    rows = [np.flatnonzero(job.labels != 2)[:12], np.arange(20)]
+    jobs = [replace(job, train=np.sort(train)) for train in rows]
+    network.forget()
+    together = [fit(fold, go_on) for fold in jobs]
+    for fold, shared in zip(jobs, together, strict=True):
+        network.forget()
+        alone = fit(fold, go_on)
+        np.testing.assert_allclose(alone.logits, shared.logits, atol=1e-5)
+        assert alone.effective_shares == shared.effective_shares
+        present = np.bincount(fold.labels[fold.train], minlength=3) > 0
+        assert [share > 0 for share in shared.effective_shares] == present.tolist()
+
+
+@pytest.mark.parametrize("params", [{"mixup": 0.3}, {"layer_decay": 0.3}, {"l2_sp": 1.0}, {"sampling": "balanced"}])
+def test_each_method_trains_otherwise_and_twice_alike(make_job, params):
+    plain, first, second = (fit(make_job({**SMALL, **method}), go_on) for method in ({}, params, params))
+    np.testing.assert_array_equal(first.logits, second.logits)
+    assert not np.allclose(plain.logits, first.logits, atol=1e-4)
+    assert [row["learning_rate"] for row in first.curve] == [row["learning_rate"] for row in plain.curve]
+
+
+@pytest.mark.slow
+def test_mixup_mixes_what_the_frozen_layers_give_stored_or_not(make_job, monkeypatch):
+    from fdsearch.training import feeds
+
+    params = {"phases": "head_tail", "unfreeze": 0.1, "dropout": 0.0, "mixup": 0.4, **LITE0}
+    stored = fit(make_job(params), go_on)
+    monkeypatch.setattr(feeds, "_worth_storing", lambda *arguments: set())
+    whole = fit(make_job(params), go_on)
+    np.testing.assert_allclose(stored.logits, whole.logits, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.slow
