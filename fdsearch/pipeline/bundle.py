@@ -13,6 +13,7 @@ from fdsearch.files import digest_file, digest_json
 from fdsearch.metrics import softmax
 from fdsearch.pipeline.finished_jobs import REPEATS, FinishedJobs
 from fdsearch.pipeline.folder import Running
+from fdsearch.pipeline.novelty import Learnt
 from fdsearch.pipeline.question import Question
 from fdsearch.registry.draft import CONTRACT, MODEL, PREDICTIONS
 from fdsearch.selection.candidate import Candidate
@@ -61,11 +62,17 @@ def refit_seed(question: Question) -> int:
     return fit_seed(question.spec.search.random_state, _REFIT, 0)
 
 
-def write_contract(question: Question, candidate: Candidate, folder: Path) -> Contract:
+def write_contract(question: Question, candidate: Candidate, folder: Path, learnt: Learnt | None = None) -> Contract:
     """Calibrate and decide on out-of-fold predictions; write ``contract.json`` and ``oof.npz``.
 
     The contract holds the evidence too: how well calibrated, how often parts escape or go to a person, how repeatable.
     All of it, and the threshold, come from parts as calibrated by fits to others; what ships is one fit to all.
+
+    Parameters
+    ----------
+    folder : Path
+    learnt : Learnt, optional
+        What is known about novelty.
 
     Raises
     ------
@@ -90,6 +97,8 @@ def write_contract(question: Question, candidate: Candidate, folder: Path) -> Co
             "calibration": calibration.to_json(),
             "decision": decided["rule"],
             "decision_why": decided["why"] or None,
+            "novelty": learnt.rule if learnt else None,
+            "novelty_why": learnt.why if learnt else None,
             "evidence": {
                 "calibration": {"method": calibration.method, **reliability(logits, scaled, labels)},
                 "decision": decided["evidence"],
@@ -98,6 +107,7 @@ def write_contract(question: Question, candidate: Candidate, folder: Path) -> Co
                     [dataset.group_names[group] for group in groups[seen]],
                     [dataset.filenames[row] for row in rows[seen]],
                 ),
+                "novelty": learnt.evidence if learnt else None,
             },
         }
     )
@@ -116,7 +126,8 @@ def decision_document(contract: Contract) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``decision`` (the rule, or None) and ``decision_why``; ``calibration`` (see
+        ``decision`` (the rule, or None) and ``decision_why``; ``novelty``, ``novelty_why`` and ``novelty_evidence``
+        (see `fdsearch.selection.novelty.find`), None where nothing is known; ``calibration`` (see
         `fdsearch.selection.reliability.reliability`, with ``method``), ``decision_evidence`` (see
         `fdsearch.selection.promise.promise`) and ``repeatability`` (see
         `fdsearch.selection.repeatability.repeatability`), None where the contract is of format 1.
@@ -126,6 +137,9 @@ def decision_document(contract: Contract) -> dict[str, Any]:
     return {
         "decision": plain["decision"],
         "decision_why": plain["decision_why"],
+        "novelty": plain["novelty"],
+        "novelty_why": plain["novelty_why"],
+        "novelty_evidence": evidence.get("novelty"),
         "calibration": evidence.get("calibration"),
         "decision_evidence": evidence.get("decision"),
         "repeatability": evidence.get("repeatability"),

@@ -2,7 +2,8 @@
 
 ``python -m fdsearch.pipeline.export_process FD``, started by `exporter` and imported by nobody: converters need
 TensorFlow, gigabytes for a large model, print what they like, and may crash. The parent sends (folder, format) and gets
-the fields of an `Export`; the end of the pipe ends the process.
+the fields of an `Export`; the end of the pipe ends the process. It also says what a model's frozen layers see
+in pictures: (folder, ``embedding``, configuration, pictures) gets the fields of an `Embedded`.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fdsearch.execution.worker import OOM_SCORE
-from fdsearch.files import write_atomic
+from fdsearch.files import digest_file, write_atomic
 from fdsearch.models.conversion import OPSET, Calibrated, to_litert, to_onnx
+from fdsearch.pipeline.embedding import Wanted, embed
+from fdsearch.pipeline.exporter import EMBEDDING
 from fdsearch.pipeline.parity import Golden, compare, speeds
 from fdsearch.quiet import import_keras
 from fdsearch.registry.draft import CONTRACT, MODEL
 from fdsearch.serving.contract import Contract
+from fdsearch.serving.embedding import with_embedding
 from fdsearch.serving.exports import GOLDEN, Export
 from fdsearch.serving.formats import FILES, KERAS, LITERT, LITERT_FLOAT16, ONNX
-from fdsearch.serving.loading import load_checked
+from fdsearch.serving.loading import check_fit, load_bytes
+from fdsearch.serving.novelty import NOVELTY, parse
 from fdsearch.serving.runtimes import KerasRuntime, runtime_from_bytes
+from fdsearch.trial import TrialConfig
 
 if TYPE_CHECKING:
     import keras
@@ -48,16 +54,20 @@ class Draft:
     Parameters
     ----------
     folder : Path
-        Holds ``model.keras``, ``contract.json`` and the pictures of ``golden.npz``.
+        Holds ``model.keras``, ``contract.json``, the pictures of ``golden.npz`` and, where the contract has a threshold
+        for it, ``novelty.npz``.
+    model : keras.Model
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, model: keras.Model) -> None:
+        self.folder, self.model = folder, model
         self.contract = Contract.parse((folder / CONTRACT).read_bytes(), str(folder / CONTRACT))
-        where = str(folder / MODEL)
-        self.model: keras.Model = load_checked((folder / MODEL).read_bytes(), self.contract, where)
-        calibration = self.contract.calibration
-        self.calibrated = Calibrated(self.model, calibration.temperature, calibration.bias)
+        check_fit(model, self.contract, str(folder / MODEL))
+        calibration, rule = self.contract.calibration, self.contract.novelty
+        joined = with_embedding(model, rule.cuts) if rule else model
+        self.calibrated = Calibrated(joined, calibration.temperature, calibration.bias)
+        known = (folder / NOVELTY).read_bytes() if rule and rule.threshold else None
+        self.known = None if known is None else parse(known)
 
     def reference(self) -> Export:
         """Let the model answer for the golden set, which every export is compared with."""
@@ -73,7 +83,7 @@ class Draft:
         content = CONVERTERS[format](self.calibrated)
         runtime = runtime_from_bytes(format, content, self.contract, name)
         golden = Golden.read(self.folder / GOLDEN)
-        compared = compare(format, runtime.run(golden.pictures), golden, self.contract)
+        compared = compare(format, runtime.run(golden.pictures), golden, self.contract, self.known)
         timed = speeds(runtime, golden.pictures)
         if compared["passes"]:
             write_atomic(self.folder / name, content, durable=False)  # the registry syncs what it takes
@@ -97,24 +107,52 @@ def main(handle: int) -> None:
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     connection: Connection[Any, Any] = Connection(handle)
     import_keras()
-    draft: Draft | None = None
+    desk = Desk()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            folder, format = connection.recv()
-            if draft is not None and draft.folder != Path(folder):
-                draft = None
-                _forget()
+            folder, wanted, *more = connection.recv()
             try:
-                draft = draft or Draft(Path(folder))
-                export = draft.reference() if format == KERAS else draft.export(format)
+                if wanted == EMBEDDING:
+                    answer = desk.look_into(Path(folder), *more)
+                else:
+                    answer = desk.export(Path(folder), wanted).model_dump()
             except Exception as error:  # of any converter or runtime: the format is not exported, and that is all
                 traceback.print_exc()
-                export = Export(passes=False, why=_words(error))
-            connection.send(export.model_dump())
+                failed = {} if wanted == EMBEDDING else {"passes": False}
+                answer = {**failed, "why": _words(error)}
+            connection.send(answer)
+
+
+class Desk:
+    """What the process is at: the last model, kept while the same is asked for, and the draft it belongs to."""
+
+    def __init__(self) -> None:
+        self._digest = ""
+        self._model: keras.Model | None = None
+        self._draft: Draft | None = None
+
+    def look_into(self, folder: Path, config: dict[str, Any], pictures: Wanted) -> dict[str, Any]:
+        """Run pictures through the frozen layers of a folder's model."""
+        return embed(self._load(folder), TrialConfig.from_json(config), pictures)
+
+    def export(self, folder: Path, format: str) -> Export:
+        """Make one format of a folder's model."""
+        if self._draft is None or self._draft.folder != folder:
+            self._draft = None
+            self._draft = Draft(folder, self._load(folder))
+        return self._draft.reference() if format == KERAS else self._draft.export(format)
+
+    def _load(self, folder: Path) -> keras.Model:
+        digest = digest_file(folder / MODEL)
+        if self._model is None or self._digest != digest:
+            self._model, self._draft = None, None
+            _forget()
+            self._model, self._digest = load_bytes((folder / MODEL).read_bytes(), str(folder / MODEL)), digest
+        return self._model
 
 
 def _forget() -> None:
-    """Give back the memory of the folder before."""
+    """Give back the memory of the model before."""
     import keras
 
     keras.backend.clear_session(free_memory=True)

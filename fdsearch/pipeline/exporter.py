@@ -1,6 +1,7 @@
 """The process that exports, as its parent holds it: started ahead, one draft after another, replaced where it dies.
 
-`export_process` is what it runs. `folder` opens one for a run, `exporting` asks it; it works while the parent does.
+`export_process` is what it runs. `folder` opens one for a run, `exporting` asks it for files, `novelty` for what a
+model sees; it works while the parent does.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fdsearch.execution.process import opened
 from fdsearch.serving.exports import Export
 from fdsearch.serving.formats import KERAS, LITERT, LITERT_FLOAT16, ONNX
+from fdsearch.trial import TrialConfig
 
 NEEDED: dict[str, tuple[str, ...]] = {
     KERAS: (),
@@ -37,7 +44,33 @@ _ENVIRONMENT = {
 _PROCESS = "fdsearch.pipeline.export_process"
 _INSTALL = "pip install 'fdsearch[export]'"
 _LIMIT_S = 600.0
+_EMBED_LIMIT_S = 7200.0
+"""The whole development part goes through the frozen layers."""
 _POLL_S = 0.1
+
+
+EMBEDDING = "embedding"
+"""Stands in an order where a format may stand."""
+
+_WAIT_S = 0.2
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a model's frozen layers see in pictures.
+
+    Parameters
+    ----------
+    cuts : tuple of str
+        As `fdsearch.models.embedding.embedding_cuts` finds them; empty where there are none.
+    arrays : tuple of ndarray of float32, shape (n, d)
+        For each array of pictures that was asked for; empty where `why` says why.
+    why : str or None
+    """
+
+    cuts: tuple[str, ...] = ()
+    arrays: tuple[NDArray[np.float32], ...] = ()
+    why: str | None = None
 
 
 class Exporter:
@@ -75,6 +108,42 @@ class Exporter:
         """
         return self._thread.submit(lambda: {format: self._export(folder, format) for format in NEEDED})
 
+    def embed(
+        self,
+        folder: Path,
+        config: TrialConfig,
+        pictures: Sequence[tuple[Path, NDArray[np.int64] | None]],
+        check: Callable[[], None] = lambda: None,
+    ) -> Embedded:
+        """What the layers of a draft's model see in pictures that no phase of a configuration trains.
+
+        Parameters
+        ----------
+        folder : Path
+            Holds ``model.keras``.
+        config : TrialConfig
+        pictures : sequence of (Path, ndarray of int64 or None)
+            ``.npy`` of uint8, shape (n, size, size, 1), and which of its rows; None is all of them.
+        check : callable
+            Called while it takes; what it raises ends the wait.
+        """
+        wanted = [(str(path), rows) for path, rows in pictures]
+        begun = self._thread.submit(lambda: self._embed((str(folder.resolve()), EMBEDDING, config.to_json(), wanted)))
+        while True:
+            check()
+            try:
+                return begun.result(_WAIT_S)
+            except TimeoutError:
+                continue
+
+    def _embed(self, order: tuple[Any, ...]) -> Embedded:
+        try:
+            self._start()
+            return Embedded(**self._ask(order, _EMBED_LIMIT_S))
+        except (OSError, EOFError, TimeoutError) as error:
+            where = f"; see {self._log.name} in the run folder" if self._log else ""
+            return Embedded(why=f"the process that looks into the model {self._end() or error}{where}")
+
     def close(self) -> None:
         """End the process; what it is at is lost."""
         self._closed = True
@@ -110,10 +179,10 @@ class Exporter:
             where = f"; see {self._log.name} in the run folder" if self._log else ""
             return Export(passes=False, why=f"the process that exports it {how or error}{where}")
 
-    def _ask(self, order: tuple[str, str]) -> Any:
+    def _ask(self, order: tuple[Any, ...], limit_s: float = _LIMIT_S) -> Any:
         """The process's answer to an order; raises EOFError or OSError if it dies of it."""
         assert self._connection is not None  # noqa: S101
-        give_up = time.monotonic() + _LIMIT_S
+        give_up = time.monotonic() + limit_s
         self._connection.send(order)
         while not self._connection.poll(_POLL_S):
             if self._closed:

@@ -25,6 +25,7 @@ from fdsearch.pipeline.question import Question
 from fdsearch.registry.draft import CONTRACT, MODEL
 from fdsearch.serving.exports import EXPORTS, GOLDEN, Export, Exports, Golden, MeasuredOn
 from fdsearch.serving.formats import FILES, KERAS
+from fdsearch.serving.novelty import NOVELTY
 from fdsearch.training.latency import machine
 from fdsearch.trial import TrialConfig
 
@@ -65,7 +66,7 @@ def begin_exports(question: Question, config: TrialConfig, draft: Path, run: Run
     folder = draft.with_name(f"{draft.name}.exports")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in (MODEL, CONTRACT):
+    for name in (MODEL, CONTRACT, *([NOVELTY] if (draft / NOVELTY).is_file() else [])):
         shutil.copyfile(draft / name, folder / name)
     rows = golden_rows(question.dataset.labels, question.partition.development.rows)
     pixels = np.load(question.maker.pixels[(config.image_size, config.resize)], mmap_mode="r")

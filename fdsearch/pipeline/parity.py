@@ -15,13 +15,18 @@ from numpy.typing import NDArray
 
 from fdsearch.decide import decide
 from fdsearch.metrics import predict
+from fdsearch.novelty.measure import Novelty
 from fdsearch.serving.contract import Contract
 from fdsearch.serving.formats import LITERT, LITERT_FLOAT16, ONNX
+from fdsearch.serving.novelty import withheld
 from fdsearch.serving.runtimes import Answer, Runtime
 from fdsearch.training.timing import median_ms
 
 TOLERANCES = {ONNX: 1e-4, LITERT: 1e-4, LITERT_FLOAT16: 1e-2}
 """Largest difference of a probability from the model's."""
+
+NOVELTY_TOLERANCES = {ONNX: 0.01, LITERT: 0.01, LITERT_FLOAT16: 0.25}
+"""Largest difference of the logarithm of a novelty from the model's: in spreads of the regular pictures' scores."""
 
 N_GOLDEN = 32
 BATCH = 32
@@ -44,12 +49,13 @@ class Golden:
     def read(cls, path: Path) -> Golden:
         """Read a ``golden.npz`` that `write` wrote."""
         with np.load(path, allow_pickle=False) as archive:
-            return cls(archive["pictures"], Answer(archive["logits"], archive["probabilities"]))
+            embedding = archive["embedding"] if "embedding" in archive.files else None
+            return cls(archive["pictures"], Answer(archive["logits"], archive["probabilities"], embedding))
 
     def write(self, path: Path) -> None:
-        """Write the arrays ``pictures``, ``logits`` and ``probabilities``."""
-        answer = self.answer
-        np.savez_compressed(path, pictures=self.pictures, logits=answer.logits, probabilities=answer.probabilities)
+        """Write the arrays ``pictures``, ``logits``, ``probabilities`` and, where there is one, ``embedding``."""
+        told = {key: array for key, array in vars(self.answer).items() if array is not None}
+        np.savez_compressed(path, pictures=self.pictures, **told)
 
 
 def golden_rows(labels: NDArray[np.int64], rows: NDArray[np.int64], n: int = N_GOLDEN) -> NDArray[np.int64]:
@@ -81,7 +87,9 @@ def golden_rows(labels: NDArray[np.int64], rows: NDArray[np.int64], n: int = N_G
     return np.sort(drawn[np.argsort(turn, kind="stable")[:n]])
 
 
-def compare(format: str, answer: Answer, golden: Golden, contract: Contract) -> dict[str, Any]:
+def compare(
+    format: str, answer: Answer, golden: Golden, contract: Contract, known: Novelty | None = None
+) -> dict[str, Any]:
     """Compare an export's answer on the golden set with the model's.
 
     Parameters
@@ -91,6 +99,8 @@ def compare(format: str, answer: Answer, golden: Golden, contract: Contract) -> 
     answer : Answer
     golden : Golden
     contract : Contract
+    known : Novelty, optional
+        What the version remembers of its pictures; then novelty is compared too.
 
     Returns
     -------
@@ -100,13 +110,16 @@ def compare(format: str, answer: Answer, golden: Golden, contract: Contract) -> 
     """
     tolerance = TOLERANCES[format]
     difference = float(np.abs(answer.probabilities - golden.answer.probabilities).max())  # NaN if any is
-    pairs = zip(_verdicts(answer, contract), _verdicts(golden.answer, contract), strict=True)
+    (scores, verdicts), (expected, wanted) = (_told(each, contract, known) for each in (answer, golden.answer))
+    pairs = zip(verdicts, wanted, strict=True)
     changes = sum(one != other for one, other in pairs)
     passes, why = difference <= tolerance, None
     if not np.isfinite(difference):
         why = "it answers with something that is no number"
     elif not passes:
         why = f"a probability differs by {difference:.2g} from the model's, {tolerance:g} is allowed"
+    elif (apart := float(np.abs(np.log(scores / expected)).max(initial=0.0))) > NOVELTY_TOLERANCES[format]:
+        passes, why = False, f"a novelty differs by the factor {np.exp(apart):.3g} from the model's"
     return {
         "max_difference": difference if np.isfinite(difference) else None,
         "tolerance": tolerance,
@@ -130,8 +143,12 @@ def speeds(runtime: Runtime, pictures: NDArray[np.uint8]) -> dict[str, Any]:
     return {"batch_1_ms": round(one, 3), "batch_32_per_s": round(1000 * BATCH / many, 1)}
 
 
-def _verdicts(answer: Answer, contract: Contract) -> list[Any]:
-    """Label and decision of each picture, as if it were a part of its own."""
-    rule = contract.decision.model_dump() if contract.decision else None
-    decided = decide(answer.probabilities, contract.pass_mask, rule)
-    return list(zip(predict(answer.logits).tolist(), decided, strict=True))
+def _told(answer: Answer, contract: Contract, known: Novelty | None) -> tuple[NDArray[np.float64], list[Any]]:
+    """Novelty (none without `known`), and label and decision, of each picture as if it were a part of its own."""
+    rule, threshold = contract.decision, contract.novelty.threshold if contract.novelty else None
+    decided = decide(answer.probabilities, contract.pass_mask, rule.model_dump() if rule else None)
+    novelty = np.empty(0)
+    if known is not None and threshold is not None and answer.embedding is not None:
+        novelty = known.score(answer.embedding, answer.logits) / threshold
+        decided = withheld(decided, novelty)
+    return novelty, list(zip(predict(answer.logits).tolist(), decided, strict=True))

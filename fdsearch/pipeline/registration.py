@@ -24,6 +24,7 @@ from fdsearch.pipeline.candidates import Contest
 from fdsearch.pipeline.exporting import Begun, begin_exports, take_exports
 from fdsearch.pipeline.folder import Running
 from fdsearch.pipeline.holdout import Opened, open_holdout, score_holdout
+from fdsearch.pipeline.novelty import learn
 from fdsearch.pipeline.promotion import judge_promotion
 from fdsearch.pipeline.question import Question
 from fdsearch.pipeline.rivals import against_champion
@@ -84,7 +85,7 @@ def prepare(
     run.log.say(f"final fit of {name} on all development parts")
     run.exporter.prepare()
     refit(question, candidate, run, folder)
-    write_contract(question, candidate, folder)
+    write_contract(question, candidate, folder, learn(question, candidate, folder, run))
     begun = begin_exports(question, candidate.config, folder, run)
     found: dict[str, Any] = {**figures, "holdout": None, "headline": None, "agreement": None}
     if sealed:
@@ -104,7 +105,7 @@ def _finished(
     sealed: bool,
 ) -> Prepared:
     """Complete a draft; its contract is written anew, since the decision may have changed since an ended run."""
-    contract = write_contract(question, candidate, folder)
+    contract = write_contract(question, candidate, folder, learn(question, candidate, folder, run))
     take_exports(question, candidate.config, folder, run, begun)
     verdict = judge(question, figures, folder) if sealed else []
     whole = _completed(question, origin, figures)

@@ -38,6 +38,7 @@ _PARTS: dict[str, frozenset[str]] = {
             *("Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros"),
         }
     ),
+    "keras.constraints": frozenset({"UnitNorm"}),
     "keras.regularizers": frozenset({"L1", "L1L2", "L2"}),
 }
 """What layers are made of beside layers: module, as ``config.json`` spells it, to class names."""

@@ -182,7 +182,7 @@ class Batcher:
         first = 0
         for job in jobs:
             rows = slice(first, first + len(job.pictures))
-            job.answer.set_result(Answer(answer.logits[rows], answer.probabilities[rows]))
+            job.answer.set_result(answer.of(rows))
             first = rows.stop
 
 
@@ -190,6 +190,4 @@ def _in_batches(predictor: Predictor, pictures: NDArray[np.uint8]) -> Answer:
     """Run the model; a request of many pictures is run in several batches."""
     size = batch_of(predictor)
     parts = [predictor.run(pictures[first : first + size]) for first in range(0, len(pictures), size)]
-    return Answer(
-        np.concatenate([part.logits for part in parts]), np.concatenate([part.probabilities for part in parts])
-    )
+    return Answer.joined(parts)

@@ -4,8 +4,8 @@
 fdsearch: decode and resize, run the model, divide the logits by ``temperature``, add ``bias``, softmax, compare the
 sum over ``pass_classes`` with the threshold, or multiply by ``costs`` and take the cheapest decision.
 
-Format 2 may give each class a temperature of its own, decide by costs and hold the evidence behind the decision.
-Contracts of format 1 are read as they are.
+Format 2 may give each class a temperature of its own, decide by costs and hold the evidence behind the decision; format
+3 may say from which novelty on a part goes to a person (`novelty`). Earlier contracts are read as they are.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pydantic import (
     model_validator,
 )
 
-from fdsearch.config import Frozen
 from fdsearch.errors import Fault, IntegrityError
 from fdsearch.files import canonical_json, write_atomic
 from fdsearch.imaging import DECODER_VERSION
+from fdsearch.spelling import Frozen
 
 MAX_BYTES = 8_000_000
 """Room for the evidence: curves at every threshold, and the pictures of the parts that are decided unevenly."""
@@ -95,6 +95,43 @@ class DecisionRule(Frozen, extra="allow"):
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
+class NoveltyRule(Frozen):
+    """From which novelty on nothing passes, and where in the model known and new pictures are compared.
+
+    A part whose largest score (`fdsearch.novelty.measure.Novelty.score`) is above `threshold` never passes. Where no
+    threshold can be given `why` says why, and the embedding is there all the same.
+
+    Parameters
+    ----------
+    method : str
+        A key of `fdsearch.novelty.methods.METHODS`.
+    threshold : float or None
+    false_alarm_rate : float
+        Largest share of regular parts that are sent to a person for their novelty alone.
+    unit : {"group", "picture"}
+        What `threshold` and `false_alarm_rate` are about.
+    cuts : tuple of str
+        Layers of the network whose maps make the embedding; no phase trained them.
+    dimensions : int
+        Numbers in the embedding of a picture.
+    why : str or None
+    """
+
+    method: str
+    threshold: Annotated[FiniteFloat, Field(gt=0)] | None
+    false_alarm_rate: Annotated[FiniteFloat, Field(gt=0, lt=1)]
+    unit: Literal["group", "picture"]
+    cuts: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
+    dimensions: Annotated[int, Field(ge=1, le=100_000)]
+    why: str | None = None
+
+    @model_validator(mode="after")
+    def _explained(self) -> NoveltyRule:
+        if (self.threshold is None) == (self.why is None):
+            raise ValueError("either a `threshold` or a `why`")
+        return self
+
+
 class Contract(Frozen):
     """The whole contract of one version.
 
@@ -107,9 +144,11 @@ class Contract(Frozen):
     calibration : Calibration
     decision : DecisionRule or None
         None: no threshold could be proven, nothing passes by itself, and `decision_why` says why.
+    novelty : NoveltyRule or None
+        None: the version cannot tell a novel picture, and `novelty_why` says why.
     evidence : mapping or None
-        What is known about the probabilities and decisions: ``calibration``, ``decision`` and ``repeatability`` as the
-        pipeline measured them. Nothing reads it to decide.
+        What is known about the probabilities and decisions: ``calibration``, ``decision``, ``repeatability`` and
+        ``novelty`` as the pipeline measured them. Nothing reads it to decide.
 
     Examples
     --------
@@ -126,7 +165,7 @@ class Contract(Frozen):
     ([False, True], True)
     """
 
-    format: Literal[1, 2] = 2
+    format: Literal[1, 2, 3] = 3
     input: PictureInput
     output: LogitOutput = LogitOutput()
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
@@ -134,6 +173,8 @@ class Contract(Frozen):
     calibration: Calibration
     decision: DecisionRule | None = None
     decision_why: str | None = None
+    novelty: NoveltyRule | None = None
+    novelty_why: str | None = None
     evidence: dict[str, JsonValue] | None = None
 
     @model_validator(mode="after")

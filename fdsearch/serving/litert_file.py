@@ -21,7 +21,7 @@ OPERATORS = frozenset(
         *("REDUCE_MAX", "REDUCE_PROD", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR"),
         *("RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SELECT", "SELECT_V2", "SHAPE", "SIGN", "SLICE", "SOFTMAX", "SPLIT"),
         *("SQRT", "SQUARE", "SQUARED_DIFFERENCE", "SQUEEZE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TILE"),
-        *("TRANSPOSE", "UNPACK"),
+        *("REVERSE_V2", "TRANSPOSE", "UNPACK"),
     }
 )
 """What converters write for the layers of `fdsearch.layers.ALLOWED`. None of them runs a graph of its own, keeps a

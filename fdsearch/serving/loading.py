@@ -51,7 +51,7 @@ def load_model(version: ModelVersion, contract: Contract) -> keras.Model:
 def load_checked(content: bytes, contract: Contract, where: str) -> keras.Model:
     """Load a model from the bytes of a ``.keras`` file that must fit a contract; errors as in `load_model`."""
     model = load_bytes(content, where)
-    _check_fit(model, contract, where)
+    check_fit(model, contract, where)
     return model
 
 
@@ -100,7 +100,13 @@ def memory_fault(where: str) -> ResourceError:
     return ResourceError("the model does not fit into memory", [fault])
 
 
-def _check_fit(model: keras.Model, contract: Contract, where: str) -> None:
+def check_fit(model: keras.Model, contract: Contract, where: str) -> None:
+    """Refuse a saved model that takes or answers something else than its contract says.
+
+    Raises
+    ------
+    IntegrityError
+    """
     size = contract.input.size
     expected = [((None, size, size, 1), "uint8"), ((None, len(contract.classes)), "float32")]
     found = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in (*model.inputs, *model.outputs)]

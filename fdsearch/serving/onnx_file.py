@@ -20,7 +20,7 @@ OPERATORS = frozenset(
         *("Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg", "Not", "PRelu", "Pad", "Pow", "Reciprocal"),
         *("ReduceMax", "ReduceMean", "ReduceProd", "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Shape"),
         *("Sigmoid", "Sign", "Slice", "Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
-        *("Tanh", "Tile", "Transpose", "Unsqueeze", "Where"),
+        *("Tanh", "Tile", "Transpose", "Unsqueeze", "Where", "Expand", "ReverseSequence"),
     }
 )
 """What converters write for the layers of `fdsearch.layers.ALLOWED`. None of them runs a graph of its own, keeps a

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fdsearch import imaging, metrics
 from fdsearch.decide import Verdict, decide
 from fdsearch.errors import ConfigError, DataError, Fault, IntegrityError, ResourceError
+from fdsearch.novelty.measure import Novelty
 from fdsearch.progress import Progress, Silent
 from fdsearch.registry.draft import CONTRACT
 from fdsearch.registry.manifest import RESTORE
@@ -25,6 +26,7 @@ from fdsearch.registry.signature import check_signature
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
 from fdsearch.serving.contract import MAX_BYTES, Contract
+from fdsearch.serving.novelty import known_of, withheld
 from fdsearch.serving.pictures import Source, batches, decode, name_of
 from fdsearch.serving.runtimes import Answer, Runtime, open_runtime
 from fdsearch.workspace import Workspace
@@ -43,14 +45,14 @@ class Prediction:
     label : str
         The class of the largest logit.
     decision : {"pass", "reject", "review"}
-        About the part: the same for all pictures of a group.
+        About the part: the same for all pictures of a group. A part with a novel picture never passes.
     reject_as : str or None
         Of a rejected part: the most probable class, in its worst picture, of those that let no part pass. It follows
         from the calibrated probabilities, `label` from the logits, so the two may differ.
     probabilities : dict of str to float
         Calibrated, by class; they sum to 1.
-    novelty : None
-        How unlike the known pictures it is; `novelty_why` says why it is not given.
+    novelty : float or None
+        How unlike the known pictures it is; above 1 it is novel. Where it is None `novelty_why` says why.
     """
 
     filename: str
@@ -75,11 +77,14 @@ class Predictor:
     version : ModelVersion
     contract : Contract
     runtime : Runtime
+    known : Novelty or None
+        The known pictures, as the version remembers them; None of versions that cannot tell a novel one.
     """
 
     version: ModelVersion
     contract: Contract
     runtime: Runtime
+    known: Novelty | None = None
 
     @classmethod
     def load(cls, reference: str | Path, registry_root: Path | None = None, *, format: str | None = None) -> Predictor:
@@ -115,7 +120,7 @@ class Predictor:
         """Load a version that was found already, signed or not; errors as in `load`."""
         contract = Contract.parse(version.read(CONTRACT, MAX_BYTES), str(version.path / CONTRACT))
         _check_decoder(version, contract)
-        return cls(version, contract, open_runtime(version, contract, format))
+        return cls(version, contract, open_runtime(version, contract, format), known_of(version, contract))
 
     def decode(self, source: Source) -> NDArray[np.uint8]:
         """Decode and resize one picture to what the model is fed: uint8 (size, size, 1).
@@ -141,10 +146,14 @@ class Predictor:
             If the model answers with something that is no number.
         """
         answer = self.runtime.run(batch)
-        for numbers in (answer.logits, answer.probabilities):
-            if numbers.shape != (len(batch), len(self.contract.classes)) or not np.isfinite(numbers).all():
+        rule, width = self.contract.novelty, len(self.contract.classes)
+        told = [(answer.logits, width), (answer.probabilities, width)]
+        if rule is not None and answer.embedding is not None:
+            told.append((answer.embedding, rule.dimensions))
+        for numbers, expected in told:
+            if numbers.shape != (len(batch), expected) or not np.isfinite(numbers).all():
                 got = f"answers of shape {numbers.shape}, or that are not finite"
-                fault = Fault(str(self.version.path), got, "one number for each picture and class", RESTORE)
+                fault = Fault(str(self.version.path), got, f"{expected} numbers for each picture", RESTORE)
                 raise IntegrityError("the model's weights are broken", [fault])
         return answer
 
@@ -169,8 +178,23 @@ class Predictor:
         contract = self.contract
         rule = contract.decision.model_dump() if contract.decision else None
         verdicts = decide(answer.probabilities, contract.pass_mask, rule, groups)
+        novelty = self.novelty(answer)
+        if novelty is not None:
+            by_part = contract.novelty is not None and contract.novelty.unit == "group"
+            verdicts = withheld(verdicts, novelty, groups if by_part else None)
+        values = [None] * len(names) if novelty is None else novelty.tolist()
         labels, scores = metrics.predict(answer.logits).tolist(), answer.probabilities.tolist()
-        return [self._prediction(*each) for each in zip(names, labels, verdicts, scores, strict=True)]
+        return [self._prediction(*each) for each in zip(names, labels, verdicts, scores, values, strict=True)]
+
+    def novelty(self, answer: Answer) -> NDArray[np.float64] | None:
+        """How unlike the known pictures those are that were run, shape (n,): above 1 one is novel.
+
+        None where the version cannot say; `Prediction.novelty_why` then tells why.
+        """
+        rule = self.contract.novelty
+        if self.known is None or rule is None or rule.threshold is None or answer.embedding is None:
+            return None
+        return self.known.score(answer.embedding, answer.logits) / rule.threshold
 
     def predict(
         self, sources: Sequence[Source], groups: Sequence[str] | None = None, *, progress: Progress | None = None
@@ -233,19 +257,21 @@ class Predictor:
         if faults:
             raise DataError("not all the pictures can be read", faults)
         none = np.empty((0, len(self.contract.classes)), np.float32)
-        return Answer(
-            np.concatenate([none, *(part.logits for part in parts)]),
-            np.concatenate([none, *(part.probabilities for part in parts)]),
-        )
+        return Answer.joined(parts) if parts else Answer(none, none)
 
-    def _prediction(self, name: str, label: int, verdict: Verdict, scores: list[float]) -> Prediction:
-        classes = self.contract.classes
+    def _prediction(
+        self, name: str, label: int, verdict: Verdict, scores: list[float], novelty: float | None
+    ) -> Prediction:
+        classes, rule = self.contract.classes, self.contract.novelty
+        why = (rule.why if rule else self.contract.novelty_why) or NO_NOVELTY
         return Prediction(
             filename=name,
             label=classes[label],
             decision=verdict.decision,
             reject_as=None if verdict.reject_as is None else classes[verdict.reject_as],
             probabilities=dict(zip(classes, scores, strict=True)),
+            novelty=novelty,
+            novelty_why=why if novelty is None else None,
         )
 
 

@@ -7,7 +7,7 @@ files are searched before a runtime sees them: `archive` (Keras), `onnx_file` an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from fdsearch.decide import probabilities
 from fdsearch.errors import Fault, IntegrityError, ResourceError
-from fdsearch.layers import LOGITS, PICTURES, PROBABILITIES
+from fdsearch.layers import EMBEDDING, LOGITS, PICTURES, PROBABILITIES
 from fdsearch.quiet import no_stderr
 from fdsearch.registry.manifest import RESTORE
 from fdsearch.registry.version import ModelVersion
 from fdsearch.serving.contract import Contract
+from fdsearch.serving.embedding import with_embedding
 from fdsearch.serving.formats import FILES, KERAS, LITERT, LITERT_FLOAT16, ONNX, absence, choose, installed
 from fdsearch.serving.litert_file import check_litert
 from fdsearch.serving.loading import load_checked, memory_fault
@@ -44,10 +45,28 @@ class Answer:
         Uncalibrated; the label is the class of the largest.
     probabilities : ndarray of float32, shape (n, n_classes)
         Calibrated as the contract says; rows sum to 1.
+    embedding : ndarray of float32, shape (n, d), or None
+        What the layers see that no phase trained; None where the contract knows nothing of novelty.
     """
 
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None = None
+
+    def of(self, rows: slice) -> Answer:
+        """What is said about some of the pictures."""
+        embedding = None if self.embedding is None else self.embedding[rows]
+        return Answer(self.logits[rows], self.probabilities[rows], embedding)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answer]) -> Answer:
+        """One answer out of those for pictures that follow each other; at least one."""
+        embeddings = [part.embedding for part in parts if part.embedding is not None]
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate(embeddings) if len(embeddings) == len(parts) else None,
+        )
 
 
 class Runtime(Protocol):
@@ -126,7 +145,8 @@ class KerasRuntime:
     format = KERAS
 
     def __init__(self, model: keras.Model, contract: Contract) -> None:
-        self._model, self._calibration = model, contract.calibration
+        cuts = contract.novelty.cuts if contract.novelty else None
+        self._model, self._calibration = with_embedding(model, cuts) if cuts else model, contract.calibration
         self._lock = Lock()
 
     def run(self, pictures: NDArray[np.uint8]) -> Answer:
@@ -134,9 +154,10 @@ class KerasRuntime:
         missing = (1 << (len(pictures) - 1).bit_length()) - len(pictures)
         filled = np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
         with self._lock:
-            logits: NDArray[np.float32] = self._model.predict_on_batch(filled)[: len(pictures)]
+            answered = self._model.predict_on_batch(filled)
+        logits, embedding = answered if isinstance(answered, list) else (answered, None)
         scores = probabilities(logits, self._calibration.temperature, self._calibration.bias)
-        return Answer(logits, scores.astype(np.float32))
+        return Answer(logits, scores.astype(np.float32), embedding).of(slice(len(pictures)))
 
 
 class OnnxRuntime:
@@ -163,18 +184,15 @@ class OnnxRuntime:
         with _reading(where):
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         nodes = (*self._session.get_inputs(), *self._session.get_outputs())
-        size, n_classes = contract.input.size, len(contract.classes)
-        expected = {
-            PICTURES: ("tensor(uint8)", [size, size, 1]),
-            LOGITS: ("tensor(float)", [n_classes]),
-            PROBABILITIES: ("tensor(float)", [n_classes]),
-        }
+        size, self._outputs = contract.input.size, _outputs(contract)
+        expected = {PICTURES: ("tensor(uint8)", [size, size, 1])}
+        expected |= {name: ("tensor(float)", [width]) for name, width in self._outputs.items()}
         _check_fit({node.name: (node.type, list(node.shape[1:])) for node in nodes}, expected, where)
         with _reading(where):
             self.run(np.zeros((1, size, size, 1), np.uint8))
 
     def run(self, pictures: NDArray[np.uint8]) -> Answer:
-        return Answer(*self._session.run([LOGITS, PROBABILITIES], {PICTURES: pictures}))
+        return Answer(*self._session.run(list(self._outputs), {PICTURES: pictures}))
 
 
 class LiteRtRuntime:
@@ -204,11 +222,12 @@ class LiteRtRuntime:
         found = {
             name: (np.dtype(each["dtype"]).name, each["shape"].tolist()) for name, each in {**inputs, **outputs}.items()
         }
-        size, n_classes = contract.input.size, len(contract.classes)
-        numbers = ("float32", [1, n_classes])
-        _check_fit(found, {PICTURES: ("uint8", [1, size, size, 1]), LOGITS: numbers, PROBABILITIES: numbers}, where)
+        size, told = contract.input.size, _outputs(contract)
+        expected = {PICTURES: ("uint8", [1, size, size, 1])}
+        expected |= {name: ("float32", [1, width]) for name, width in told.items()}
+        _check_fit(found, expected, where)
         self._pictures = inputs[PICTURES]["index"]
-        self._logits, self._probabilities = (outputs[name]["index"] for name in (LOGITS, PROBABILITIES))
+        self._outputs = [outputs[name]["index"] for name in told]
         with _reading(where), no_stderr():
             self._interpreter.allocate_tensors()
             self.run(np.zeros((1, size, size, 1), np.uint8))
@@ -219,9 +238,15 @@ class LiteRtRuntime:
             for picture in pictures:
                 self._interpreter.set_tensor(self._pictures, picture[np.newaxis])
                 self._interpreter.invoke()
-                outputs = (self._logits, self._probabilities)
-                answers.append([self._interpreter.get_tensor(index) for index in outputs])
+                answers.append([self._interpreter.get_tensor(index) for index in self._outputs])
         return Answer(*(np.concatenate(each) for each in zip(*answers, strict=True)))
+
+
+def _outputs(contract: Contract) -> dict[str, int]:
+    """What a graph answers for a picture: how many numbers, by name, in the order of `Answer`'s fields."""
+    n_classes = len(contract.classes)
+    embedding = {EMBEDDING: contract.novelty.dimensions} if contract.novelty else {}
+    return {LOGITS: n_classes, PROBABILITIES: n_classes, **embedding}
 
 
 def _signature(interpreter: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -115,6 +115,9 @@ def test_a_contract_of_format_1_tells_what_it_has() -> None:
     assert decision_document(old) == {
         "decision": None,
         "decision_why": "no pass class",
+        "novelty": None,
+        "novelty_why": None,
+        "novelty_evidence": None,
         "calibration": None,
         "decision_evidence": None,
         "repeatability": None,

@@ -37,6 +37,16 @@ FORMAT_1 = b"""{
 }"""
 """As it was written before there was a format 2."""
 
+NOVELTY = {
+    "method": "vim",
+    "threshold": 2.5,
+    "false_alarm_rate": 0.05,
+    "unit": "group",
+    "cuts": ["block3_add"],
+    "dimensions": 80,
+    "why": None,
+}
+
 
 def test_contracts_of_format_1_stay_readable_and_decide_as_before() -> None:
     old = Contract.parse(FORMAT_1, "contract.json")
@@ -51,12 +61,13 @@ def test_contracts_of_format_1_stay_readable_and_decide_as_before() -> None:
     assert [verdict.decision for verdict in verdicts] == ["review", "pass", "reject"]
 
 
-def test_format_2_returns_what_was_written(contract: Contract, tmp_path: Path) -> None:
+def test_format_3_returns_what_was_written(contract: Contract, tmp_path: Path) -> None:
     whole = Contract.model_validate(
         {
             **contract.model_dump(),
             "calibration": {"temperature": [1.5, 2.0, 0.5], "bias": [0.0, 0.0, 1.0]},
             "decision": {"unit": "picture", "costs": [[9, 1, 0], [9, 1, 0], [0, 1, 2]], "cost_shift": [0.1, 0.2, -3.0]},
+            "novelty": NOVELTY,
             "evidence": {"calibration": {"bins": {"before": [{"low": 0.9, "n": 3}], "after": None}}, "notes": ["so"]},
         }
     )
@@ -64,7 +75,8 @@ def test_format_2_returns_what_was_written(contract: Contract, tmp_path: Path) -
     content = (tmp_path / "contract.json").read_bytes()
     assert Contract.parse(content, "contract.json") == whole
     written = json.loads(content)
-    assert written["format"] == 2
+    assert written["format"] == 3
+    assert Contract.model_validate({**whole.model_dump(), "format": 2}).format == 2
     assert "pass_threshold" not in written["decision"]  # what a rule does not have is not written
 
 
@@ -81,7 +93,10 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("apply", "where"),
     [
-        (change("format", 3), "$.format"),
+        (change("format", 4), "$.format"),
+        (change("novelty", {**NOVELTY, "threshold": None}), "$.novelty"),
+        (change("novelty", {**NOVELTY, "threshold": -1.0}), "$.novelty.threshold"),
+        (change("novelty", {**NOVELTY, "cuts": []}), "$.novelty.cuts"),
         (change("input.size", 0), "$.input.size"),
         (change("input.size", "24"), "$.input.size"),
         (change("input.resize", "squash"), "$.input.resize"),

@@ -140,7 +140,7 @@ def test_an_answer_that_is_not_one_for_each_picture_is_refused(
     runtime = runtime_from_bytes("onnx", model.SerializeToString(), contract, "model.onnx")
     predictor = Predictor(register(), contract, runtime)
     predictor.run(np.zeros((1, SIZE, SIZE, 1), np.uint8))
-    with pytest.raises(IntegrityError, match="one number for each picture"):
+    with pytest.raises(IntegrityError, match="3 numbers for each picture"):
         predictor.run(np.zeros((2, SIZE, SIZE, 1), np.uint8))
 
 
