@@ -72,13 +72,7 @@ def predict(
     ] = None,
 ) -> Document:
     """Class, calibrated probabilities and decision of each picture: CSV on stdout, or --json."""
-    table = named_table(images)
-    if table is not None:
-        files, groups = table_pictures(table, group)
-    else:
-        pattern = None if group is None else part_pattern(group)
-        files = picture_files(images)
-        groups = None if pattern is None else part_names(files, pattern)
+    files, groups = pictures_and_parts(images, group)
     from fdsearch.serving.predictor import Predictor
 
     predictor = Predictor.load(model, Workspace(call.root).registry, format=format)
@@ -93,6 +87,22 @@ def predict(
         write(document, output)
         call.progress.say(f"{len(predictions)} predictions of {document['model']} are in {output}")
     return document
+
+
+def pictures_and_parts(images: Sequence[Path], group: str | None) -> tuple[list[Path], list[str] | None]:
+    """The pictures that the arguments name, and the part of each where ``--group`` says how to find it.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `named_table`, `table_pictures`, `picture_files`, `part_pattern` and `part_names` do.
+    """
+    table = named_table(images)
+    if table is not None:
+        return table_pictures(table, group)
+    pattern = None if group is None else part_pattern(group)
+    files = picture_files(images)
+    return files, None if pattern is None else part_names(files, pattern)
 
 
 def named_table(images: Sequence[Path]) -> Path | None:
@@ -201,21 +211,29 @@ def part_names(files: Sequence[Path], pattern: re.Pattern[str]) -> list[str]:
     Raises
     ------
     DataError
-        With every file whose name the pattern does not match.
+        With every file whose name the pattern does not match, or in which it captures nothing.
     """
     matches = [pattern.search(file.name) for file in files]
+    parts = ["" if match is None else match[1] or "" for match in matches]
     faults = [
-        Fault(str(file), "no match", f"a name that matches {pattern.pattern}", "change --group or leave the file out")
-        for file, match in zip(files, matches, strict=True)
-        if match is None
+        Fault(
+            str(file),
+            "no match" if match is None else "a match that captures nothing",
+            f"a name in which {pattern.pattern} captures the part",
+            "change --group or leave the file out",
+        )
+        for file, match, part in zip(files, matches, parts, strict=True)
+        if not part
     ]
     if faults:
         raise DataError("the part of some pictures is unknown", faults)
-    return [match.group(1) for match in matches if match is not None]
+    return parts
 
 
 def write(document: Document, path: Path) -> None:
     """Write predictions to a file, whole or not at all: JSON where its name ends in .json, else CSV.
+
+    What is no regular file, such as a pipe, is written to as it is.
 
     Raises
     ------
@@ -224,8 +242,12 @@ def write(document: Document, path: Path) -> None:
     """
     as_json = path.suffix.lower() == ".json"
     text = json.dumps(document, indent=1, ensure_ascii=True) if as_json else as_csv(document)
+    content = text.encode("utf-8", "surrogateescape")
     with disk_errors(path, "the predictions"):
-        write_atomic(path, text.encode("utf-8", "surrogateescape"))
+        if path.exists() and not path.is_file():  # /dev/null or a pipe must not be replaced by a file
+            path.write_bytes(content)
+        else:
+            write_atomic(path, content)
 
 
 def show(document: Document) -> None:

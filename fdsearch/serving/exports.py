@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
-from fdsearch.config import Frozen
 from fdsearch.files import write_json
 from fdsearch.registry.manifest import parse_sealed
+from fdsearch.spelling import Frozen
 
 EXPORTS, GOLDEN = "exports.json", "golden.npz"
 """``golden.npz`` holds ``pictures`` uint8 (n, size, size, 1) and what ``model.keras`` says of them: ``logits`` and

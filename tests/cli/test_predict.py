@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,14 @@ def test_parts_are_what_the_pattern_captures() -> None:
     with pytest.raises(DataError) as caught:
         part_names([*files, Path("z.png"), Path("q.png")], part_pattern(r"(lot\d+)_"))
     assert [fault.where for fault in caught.value.faults] == ["z.png", "q.png"]
+
+
+@pytest.mark.parametrize("text", [r"(lot\d+)?", r"(\d*)x"])
+def test_pictures_of_which_nothing_is_captured_are_not_one_part(text: str) -> None:
+    """The worst of them would decide about them all."""
+    with pytest.raises(DataError) as caught:
+        part_names([Path("x.png"), Path("lotx.png")], part_pattern(text))
+    assert [fault.got for fault in caught.value.faults] == ["a match that captures nothing"] * 2
 
 
 @pytest.mark.parametrize("text", ["lot", "(a)(b)", "("])
@@ -126,6 +136,17 @@ def test_csv_has_a_column_for_each_class_and_runs_nowhere(capsys: pytest.Capture
     assert (tmp_path / "told.csv").read_text(encoding="utf-8") == shown
     write(document(row), tmp_path / "told.JSON")
     assert json.loads((tmp_path / "told.JSON").read_text(encoding="utf-8"))["predictions"] == [row]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links to devices")
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    read: list[str] = []
+    reader.start()
+    write(document(), tmp_path / "pipe")
+    reader.join()
+    assert (tmp_path / "pipe").is_fifo() and read[0].startswith("filename,label,decision")
 
 
 def test_what_is_in_a_file_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:

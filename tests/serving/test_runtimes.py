@@ -94,7 +94,8 @@ def test_float16_is_taken_where_nothing_else_can_be(
     register: Callable[..., ModelVersion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = listed((LITERT_FLOAT16, True, 0.5), (ONNX, True, 2.0), (LITERT, False, 0.1), (KERAS, True, None))
-    version = register(files={"exports.json": listing})
+    exported = {formats.FILES[name]: b"exported" for name in (LITERT_FLOAT16, ONNX, LITERT)}
+    version = register(files={"exports.json": listing, **exported})
     assert choose(version) == ONNX
     assert choose(version, LITERT_FLOAT16) == LITERT_FLOAT16
     monkeypatch.setattr(formats, "installed", lambda name: name == LITERT_FLOAT16)
