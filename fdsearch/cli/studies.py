@@ -45,4 +45,10 @@ def init(
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(study_text(inspection), encoding="utf-8")
-    return {"study_file": str(file), "n": inspection.n, "classes": dict(inspection.classes), "group": inspection.group}
+    return {
+        "study_file": str(file),
+        "n": inspection.n,
+        "classes": dict(inspection.classes),
+        "group": inspection.group,
+        "why": list(inspection.why),
+    }

@@ -1,7 +1,7 @@
 """A first look at somebody's folder of pictures, and the study to start from.
 
-Looks at names and tables only, opens no picture and judges nothing: `fdsearch data audit` does. `picture_tables` finds
-the tables, `guess` holds the rules.
+Looks at names, tables and the headers of some pictures, decodes none and judges nothing: `fdsearch data audit` does.
+`picture_tables` finds the tables, `guess` holds the rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import yaml
 
-from fdsearch.config import NAME_PATTERN
 from fdsearch.data.class_folders import read_class_folders
 from fdsearch.data.folds import MIN_GROUPS
 from fdsearch.data.guess import (
@@ -24,9 +23,15 @@ from fdsearch.data.guess import (
     metadata_columns,
     pass_classes,
 )
+from fdsearch.data.headers import median_size
 from fdsearch.data.picture_tables import PictureTable, picture_tables
 from fdsearch.data.survey import natural_key
 from fdsearch.errors import DataError, Fault
+from fdsearch.spelling import NAME_PATTERN
+
+BUDGET = "40m"
+MANY = 20_000
+"""Pictures that processors alone do not get through in `BUDGET`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Inspection:
         Pictures per class.
     pass_classes : tuple of str
         Classes that are called as good parts are.
+    size : tuple of int or None
+        Median width and height of some pictures, pixels; None where none could be told.
     """
 
     name: str
@@ -59,11 +66,36 @@ class Inspection:
     metadata: tuple[str, ...]
     classes: Mapping[str, int]
     pass_classes: tuple[str, ...]
+    size: tuple[int, int] | None = None
 
     @property
     def n(self) -> int:
         """Number of pictures."""
         return sum(self.classes.values())
+
+    @property
+    def n_splits(self) -> int:
+        """Folds that each class can take part in."""
+        return 5 if min(self.classes.values()) >= 10 else 3
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why the study is what it is, a sentence each."""
+        rarest = min(self.classes, key=lambda name: self.classes[name])
+        group = f"column {self.group}, by its name and because its values come back"
+        if self.group == "auto":
+            group = "auto, for no column names the parts: they are told from the pictures"
+        elif isinstance(self.group, dict):
+            group = f"column {self.group['column']} of {Path(self.group['csv']).name}, which has a row for each picture"
+        shown = "" if self.size is None else f" of about {self.size[0]} x {self.size[1]} px"
+        slow = "; so many pictures need a GPU, or more time" if self.n > MANY else ""
+        return (
+            f"classes: {len(self.classes)}, of {self.n} pictures{shown}",
+            f"group: {group}",
+            f"n_splits: {self.n_splits}, for the rarest class, {rarest}, has {self.classes[rarest]} pictures",
+            "space: auto, chosen when the data is read, from parts, sizes, this machine and the budget",
+            f"budget: {BUDGET} of one run, more than half of it search; the number of trials follows{slow}",
+        )
 
 
 def inspect_folder(folder: Path) -> Inspection:
@@ -115,6 +147,7 @@ def _from_table(root: Path, table: PictureTable, others: Sequence[PictureTable])
         metadata=tuple(name for name in metadata_columns(rest) if name != group),
         classes=_sorted(counts),
         pass_classes=tuple(pass_classes(list(counts))),
+        size=median_size([table.images / name for name in table.columns[table.filename]]),
     )
 
 
@@ -138,6 +171,7 @@ def _from_folders(root: Path, faults: list[Fault]) -> Inspection:
         metadata=(),
         classes=_sorted(counts),
         pass_classes=tuple(pass_classes(list(counts))),
+        size=median_size([root / name for name in found.filenames]),
     )
 
 
@@ -177,6 +211,8 @@ def study_text(inspection: Inspection) -> str:
 
 def _head(found: Inspection) -> list[str]:
     lines = [f"# {found.n} pictures in {len(found.classes)} classes. Check what was guessed, then:"]
+    lines += [f"#   {_comment(why)}" for why in found.why]
+    lines += ["#"]
     lines += ["#   fdsearch data audit THIS_FILE      counts, faults, duplicates"]
     lines += ["#   fdsearch run THIS_FILE --dry-run   the plan and its cost"]
     lines += ["#   fdsearch run THIS_FILE             the search; the same command continues it"]
@@ -215,14 +251,12 @@ def _data(found: Inspection) -> list[str]:
 
 
 def _settings(found: Inspection) -> list[str]:
-    smallest = min(found.classes.values())
-    n_splits = 5 if smallest >= 10 else 3
     return [
         "# A fifth of the parts is sealed until the end; the others are validated in turn.",
-        f"split: {{holdout: 0.2, n_splits: {n_splits}, random_state: 42}}",
-        "space: quick      # what may vary; `transfer` for GPUs, or a file of your own",
-        "budget: 40m       # of one run: search, repeats, refit, holdout, report",
-        "search: {n_trials: 15}",
+        f"split: {{holdout: 0.2, n_splits: {found.n_splits}, random_state: 42}}",
+        "space: auto       # what may vary: `run --dry-run` says what and why; or quick, transfer, a file of your own",
+        f"budget: {BUDGET}       # of one run: search, repeats, refit, holdout, report",
+        "# search: {n_trials: 15}  # left out: as many as the budget carries",
         "selection: {top_k: 3, n_repeats: 2}",
         "# decision: {max_escape_rate: 0.1}  # at most this share of defective parts may pass, at 95 % confidence",
         "# registry: {gates: {min_macro_f1: 0.8}}  # what a model must hold to become champion",

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fdsearch.config import StudySpec
 from fdsearch.data.dataset import Dataset
 from fdsearch.data.folds import SPLITTER_VERSION
 from fdsearch.data.images import PixelStore
 from fdsearch.data.load import load_dataset
-from fdsearch.data.partition import Partition, assign, write_splits
-from fdsearch.errors import ConfigError, Fault, ResourceError, did_you_mean
-from fdsearch.files import csv_bytes, csv_cell, digest_file, digest_json, write_atomic, write_json
+from fdsearch.data.partition import Partition, assign
+from fdsearch.errors import ConfigError, Fault, did_you_mean
+from fdsearch.execution.machine import Machine
+from fdsearch.files import digest_file, digest_json
 from fdsearch.parameters import PARAMETERS
+from fdsearch.pipeline.auto_space import AutoSpace, auto_space
+from fdsearch.pipeline.auto_space_facts import collect
+from fdsearch.pipeline.auto_space_kept import settle
 from fdsearch.pipeline.origin import Origin
+from fdsearch.pipeline.resolving import resolve_space
 from fdsearch.progress import Progress
 from fdsearch.registry.references import check_name
 from fdsearch.selection.decision import check_classes
@@ -45,6 +48,8 @@ class Question:
         What makes two runs answers to the same question.
     refits : Origin or None
         The version whose recipe is trained again, where nothing is searched; the files then have a folder of their own.
+    auto : AutoSpace or None
+        Why the space is what it is, where fdsearch chose it.
     """
 
     spec: StudySpec
@@ -55,6 +60,12 @@ class Question:
     maker: JobMaker
     definition: Mapping[str, Any]
     refits: Origin | None = None
+    auto: AutoSpace | None = None
+
+    @property
+    def space_why(self) -> list[str]:
+        """Why fdsearch chose this space, a sentence each; empty for a space of the user's own."""
+        return [] if self.auto is None else list(self.auto.reasons)
 
     @property
     def folder(self) -> Path:
@@ -81,6 +92,7 @@ def open_question(
     *,
     remember: bool = True,
     only: TrialConfig | None = None,
+    machine: Machine | None = None,
 ) -> Question:
     """Read the data, deal the parts and decode the pictures of a study.
 
@@ -90,6 +102,8 @@ def open_question(
         False leaves the partition's file as it is: roles bind for ever, and looking must not bind anybody.
     only : TrialConfig, optional
         All that is going to be trained, apart from the baseline: pictures are not decoded for the rest of the space.
+    machine : Machine, optional
+        What trials run on, for a space that fdsearch chooses; default one worker and all GPUs.
 
     Raises
     ------
@@ -100,15 +114,18 @@ def open_question(
 
     check_name(spec.model_name)
     load_plugins(plugins)
-    check_losses(spec.space)
     workspace = Workspace(root.resolve())
-    space = resolve_space(spec.space, progress)
-    dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress, workspace.groups)
-    check_classes(spec.decision, dataset.classes)
-    check_leave_out(spec, dataset)
-    partition = assign(dataset, spec.split, workspace.partition(spec.partition_name), remember=remember)
+    # What is wrong with a space of the user's own is said before the data is read.
+    space = None if spec.undecided else resolve_space(spec.space, progress)
+    read = read_data(spec, workspace, progress, remember=remember)
+    spec, auto = decide(spec, read, workspace, remember=remember, machine=machine)
+    dataset, partition = read
     for note in (*dataset.notes, *partition.changes):
         progress.say(note)
+    if space is None:
+        space = resolve_space(spec.space, progress)
+        for why in auto.reasons if auto else ():
+            progress.say(why)
     maker = JobMaker(
         labels=dataset.labels,
         groups=dataset.groups,
@@ -121,7 +138,33 @@ def open_question(
     )
     rules = {**spec.rules(), "space": space.to_json(), "splitter": SPLITTER_VERSION}
     rules["plugins"] = sorted(digest_file(path) for path in plugins)
-    return Question(spec, workspace, dataset, partition, space, maker, rules)
+    return Question(spec, workspace, dataset, partition, space, maker, rules, auto=auto)
+
+
+def read_data(
+    spec: StudySpec, workspace: Workspace, progress: Progress, *, remember: bool
+) -> tuple[Dataset, Partition]:
+    """Read a study's data and deal its parts; arguments and errors as in `open_question`."""
+    dataset = load_dataset(spec.data, PixelStore(workspace.pixels), progress, workspace.groups)
+    check_classes(spec.decision, dataset.classes)
+    check_leave_out(spec, dataset)
+    return dataset, assign(dataset, spec.split, workspace.partition(spec.partition_name), remember=remember)
+
+
+def decide(
+    spec: StudySpec,
+    read: tuple[Dataset, Partition],
+    workspace: Workspace,
+    *,
+    remember: bool,
+    machine: Machine | None = None,
+) -> tuple[StudySpec, AutoSpace | None]:
+    """Choose what a study leaves open (`auto_space_kept.settle`); arguments as in `open_question`."""
+
+    def choose() -> AutoSpace:
+        return auto_space(collect(spec, *read, machine or Machine()))
+
+    return settle(spec, workspace.run(spec.name), choose, remember=remember)
 
 
 def depths(space: SearchSpace) -> tuple[float, float] | None:
@@ -139,24 +182,6 @@ def depths(space: SearchSpace) -> tuple[float, float] | None:
     return (min(shares), max(shares)) if shares else None
 
 
-def check_losses(space: SearchSpace) -> None:
-    """Refuse a loss that no table holds.
-
-    Raises
-    ------
-    ConfigError
-    """
-    from fdsearch.models.losses import LOSSES
-
-    faults = [
-        Fault("$.space.loss", repr(name), "a known loss", did_you_mean(str(name), list(LOSSES)))
-        for name in space.values("loss")
-        if name not in LOSSES
-    ]
-    if faults:
-        raise ConfigError("the search space names unknown losses", faults)
-
-
 def check_leave_out(spec: StudySpec, dataset: Dataset) -> None:
     """Refuse a `split.leave_out` that names no column of the data.
 
@@ -169,42 +194,6 @@ def check_leave_out(spec: StudySpec, dataset: Dataset) -> None:
         fix = did_you_mean(column, list(dataset.metadata))
         fault = Fault("$.split.leave_out", column, "a column of the manifest beside filename and label", fix)
         raise ConfigError("the column to leave out does not exist", [fault])
-
-
-def resolve_space(space: SearchSpace, progress: Progress) -> SearchSpace:
-    """Drop the backbones whose weights cannot be had here.
-
-    Raises
-    ------
-    ConfigError
-        If a backbone is unknown.
-    ResourceError
-        If none is left.
-    """
-    from fdsearch.models.builders import BUILDERS
-    from fdsearch.models.weights import available
-    from fdsearch.models.weights_files import WEIGHTS_FILES
-
-    backbones = space.values("backbone") or (PARAMETERS["backbone"].default,)
-    faults = [
-        Fault("$.space.backbone", repr(name), "a known architecture", did_you_mean(str(name), list(BUILDERS)))
-        for name in backbones
-        if name not in BUILDERS
-    ]
-    if faults:
-        raise ConfigError("the search space names unknown architectures", faults)
-    if "random" in space.values("weights"):
-        return space
-    missing = [name for name in backbones if name in WEIGHTS_FILES and "imagenet" not in available(name)]
-    if not missing:
-        return space
-    resolved = space.without("backbone", missing) if space.get("backbone") else None
-    remedy = "`fdsearch models fetch NAME` where there is a network, or put the file into the folder FDSEARCH_WEIGHTS"
-    if resolved is None:
-        faults = [Fault(name, "no ImageNet weights on this machine", "weights", remedy) for name in missing]
-        raise ResourceError("no backbone of the search space has weights here", faults)
-    progress.say(f"not searched, no weights here: {', '.join(missing)} ({remedy})")
-    return resolved
 
 
 def pixel_sizes(space: SearchSpace) -> list[tuple[int, str]]:
@@ -235,6 +224,9 @@ def baseline_point(space: SearchSpace) -> dict[str, Value] | None:
         "backbone": PARAMETERS["backbone"].default,
         "probe_c": PARAMETERS["probe_c"].default,
         "augmentation": 0.0,
+        "exposure": "none",
+        "probe_views": 1,
+        "test_views": 1,
     }
     partial = {name: value for name, value in wanted.items() if (d := space.get(name)) is not None and d.holds(value)}
     for _ in range(len(partial)):
@@ -249,8 +241,11 @@ def baseline_point(space: SearchSpace) -> dict[str, Value] | None:
 
 
 def baseline_config(space: SearchSpace) -> TrialConfig | None:
-    """The frozen probe that every candidate is compared with; None where no weights for it are here."""
-    point = baseline_point(space)
+    """The frozen probe that every candidate is compared with; None where no weights for it are here.
+
+    An empty space, of data without a study or of a study that leaves it open, has the probe that an automatic one has.
+    """
+    point = baseline_point(space) if space.distributions else None
     if point is not None:
         return TrialConfig.from_params(point)
     from fdsearch.models.weights import available
@@ -259,27 +254,3 @@ def baseline_config(space: SearchSpace) -> TrialConfig | None:
     if "imagenet" not in available(default):
         return None
     return TrialConfig.from_params({"backbone": default, "phases": "probe", "pooling": "avg_max"})
-
-
-def write_run_files(question: Question) -> None:
-    """Write study.yaml, groups.csv and splits.csv into the run folder, and the labels beside the trials.
-
-    ``trials/labels.json`` holds the classes and the class number of each row. When the data changes it moves aside with
-    the trials, because the rows of their ``oof.npz`` are meaningless without it.
-    """
-    folder, dataset = question.folder, question.dataset
-    resolved = {**question.spec.to_json(), "space": question.space.to_json()}
-    write_atomic(folder / "study.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
-    sure = [1.0] * len(dataset) if dataset.group_confidence is None else dataset.group_confidence.tolist()
-    rows = [
-        (csv_cell(name), csv_cell(group), f"{confidence:.3g}")
-        for name, group, confidence in zip(dataset.filenames, _names(dataset), sure, strict=True)
-    ]
-    write_atomic(folder / "groups.csv", csv_bytes(["filename", "group", "confidence"], rows))
-    write_splits(folder / "splits.csv", dataset, question.partition)
-    labels = {"classes": list(dataset.classes), "labels": dataset.labels.tolist()}
-    write_json(folder / "trials" / "labels.json", labels)
-
-
-def _names(dataset: Dataset) -> list[str]:
-    return [dataset.group_names[group] for group in dataset.groups]

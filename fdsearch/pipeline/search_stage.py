@@ -14,9 +14,11 @@ from fdsearch.files import disk_errors, write_atomic
 from fdsearch.pipeline.database import has_study, open_database
 from fdsearch.pipeline.first_points import CARRIED_OVER, first_points
 from fdsearch.pipeline.folder import Running, running
+from fdsearch.pipeline.known_recipes import known_recipes
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
-from fdsearch.pipeline.question import Question, open_question, write_run_files
+from fdsearch.pipeline.question import Question, open_question
+from fdsearch.pipeline.run_files import write_run_files
 from fdsearch.pipeline.run_status import RunLog
 from fdsearch.progress import Progress, Silent
 from fdsearch.records import TrialRecord
@@ -31,6 +33,7 @@ from fdsearch.search.storage import storage_errors
 from fdsearch.search.study import (
     check_resumable,
     enqueue_first,
+    has_begun,
     open_study,
     previous_best,
     study_name,
@@ -100,27 +103,31 @@ def search(
     Returns
     -------
     dict
-        ``study, n_trials, n_complete, n_pruned, n_failed, best_value, best_params, pareto, splits, seconds``.
+        ``study, n_trials, n_complete, n_pruned, n_failed, best_value, best_params, pareto, space_why, splits,
+        seconds``.
 
     Raises
     ------
     FdsearchError
         See the exit codes of each kind.
     """
-    started = time.monotonic()
-    deadline = None if spec.budget is None else started + spec.budget
+    started, means = time.monotonic(), means or Means()
+    spec = spec.renewed() if fresh else spec
     with (
         notifying(spec) as notification,
-        running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run,
+        running(spec, root, fresh=fresh, means=means, progress=progress or Silent()) as run,
     ):
         notification.begin(run.log.note)
-        question = open_question(spec, root, plugins, run.log)
+        question = open_question(spec, root, plugins, run.log, machine=means.machine)
+        budget = question.spec.budget
+        deadline = None if budget is None else started + budget
         outcome = search_question(question, run, deadline)
         return notification.of(
             {
                 "study": spec.name,
                 **outcome.to_json(),
                 "best_params": outcome.best.params if outcome.best else None,
+                "space_why": question.space_why,
                 "splits": str(question.folder / "splits.csv"),
                 "seconds": round(time.monotonic() - started, 1),
             }
@@ -201,8 +208,10 @@ def _prepare(question: Question, storage: RDBStorage, log: RunLog) -> Study:
         log.say(line)
     study = open_study(storage, spec.name, identity, question.definition)
     _keep_trials_apart(question.folder, study.study_name)
+    if has_begun(study):
+        return study
     earlier = previous_best(storage, spec.name, study_name(spec.name, identity), CARRIED_OVER)
-    first = first_points(spec.search, question.space, earlier)
+    first = first_points(spec.search, question.space, earlier, known_recipes(question, log))
     for line in enqueue_first(study, question.space, first.points, n_deeper=first.opening.n_deeper):
         log.say(line)
     return study

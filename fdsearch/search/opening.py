@@ -14,7 +14,7 @@ from fdsearch.errors import ConfigError
 from fdsearch.space import Distribution, SearchSpace, Value
 from fdsearch.trial import PRESETS, TrialConfig
 
-VARIED = ("backbone", "image_size", "resize", "pooling", "class_weighting")
+VARIED = ("backbone", "image_size", "resize", "exposure", "pooling", "class_weighting")
 """What the probes vary: what decides most of a probe's score and means the same when more layers are trained."""
 _KEPT = {*VARIED, "weights", "subsample", "probe_c"}
 """What a deeper trial takes over from its probe, beside a plugin's parameters."""
@@ -117,7 +117,8 @@ def deeper_points(space: SearchSpace, probes: Iterable[Probe], limit: int) -> li
     """
     named = [name for name in space.values("phases") if name in PRESETS]
     # `full` forgets what a probe found; a head alone is what a probe is already, so it is second choice.
-    presets = [name for name in named if len(PRESETS[name]) > 1] or [name for name in named if name == "head"]
+    deep = [name for name in named if name not in ("probe", "head", "full")]
+    presets = deep or [name for name in named if name == "head"]
     best = sorted(probes, key=lambda probe: (-probe.value, probe.number))
     points: list[Named] = []
     for probe in best:

@@ -111,6 +111,11 @@ def _flat(value: Any, path: str = "$") -> Iterable[tuple[str, str]]:
         yield path, json.dumps(value, sort_keys=True)
 
 
+def has_begun(study: Study) -> bool:
+    """Whether the first points of a study have been queued."""
+    return bool(study.user_attrs.get(ENQUEUED))
+
+
 def enqueue_first(
     study: Study, space: SearchSpace, points: Iterable[tuple[str, Mapping[str, Value]]], *, n_deeper: int = 0
 ) -> list[str]:
@@ -128,7 +133,7 @@ def enqueue_first(
     list of str
         One line for each point that lies outside the space and was skipped.
     """
-    if study.user_attrs.get(ENQUEUED):
+    if has_begun(study):
         return []
     skipped = enqueue(study, space, points)
     if n_deeper:

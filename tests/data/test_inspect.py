@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fdsearch.config import StudySpec
+from fdsearch.data.headers import median_size
 from fdsearch.data.images import PixelStore
 from fdsearch.data.inspect import Inspection, inspect_folder, study_text
 from fdsearch.data.load import load_dataset
@@ -77,6 +78,25 @@ def test_parts_in_a_second_table(tmp_path: Path) -> None:
     assert found.group == {"csv": str(tmp_path / "parts.csv"), "column": "part"}
     group = study(found, tmp_path).data.group
     assert (group.csv, group.column) == (tmp_path / "parts.csv", "part")
+
+
+def test_the_study_leaves_the_space_open_and_says_why_of_the_rest(tmp_path: Path) -> None:
+    write_csv(tmp_path / "labels.csv", rows_of(tmp_path, "a" * 12 + "b" * 11, serial="11223344556677889900aab"))
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    found = inspect_folder(tmp_path)
+    assert found.size == (8, 8)
+    spec = study(found, tmp_path)
+    assert spec.undecided and spec.chosen == ("space", "n_trials")
+    assert [why.partition(":")[0] for why in found.why] == ["classes", "group", "n_splits", "space", "budget"]
+    assert "23 pictures of about 8 x 8 px" in found.why[0] and "column serial" in found.why[1]
+    assert "5, for the rarest class, b, has 11" in found.why[2]
+    assert all(f"#   {why}" in study_text(found) for why in found.why)
+
+
+def test_headers_that_cannot_be_read_tell_no_size(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    assert median_size([tmp_path / "a.png", tmp_path / "absent.png"]) is None
+    assert median_size([]) is None
 
 
 FRENCH = {

@@ -26,6 +26,15 @@ def test_the_order() -> None:
     assert found == ["baseline", "probe 1", "probe 2", "probe 3", "earlier-1", "earlier-2", "mine 0", "mine 1"]
 
 
+def test_recipes_that_nobody_wrote_down_come_last() -> None:
+    search = SearchSpec.model_validate({"n_trials": 14, "enqueue": RECIPES})
+    known = [("recipe of bonds:0002", {"phases": "head", "epochs": 7})]
+    points = [name for name, _ in first_points(search, QUICK, EARLIER, known).points]
+    # Each of them leaves the probes a third of a trial less.
+    own = ["earlier-1", "earlier-2", "mine 0", "mine 1"]
+    assert points == ["baseline", "probe 1", "probe 2", *own, "recipe of bonds:0002"]
+
+
 @pytest.mark.parametrize(
     ("search", "earlier"),
     [

@@ -14,12 +14,12 @@ from fdsearch.errors import ConfigError
 from fdsearch.files import digest_file
 from fdsearch.pipeline.question import (
     baseline_point,
-    check_losses,
     depths,
     open_question,
     pixel_sizes,
-    write_run_files,
 )
+from fdsearch.pipeline.resolving import check_losses
+from fdsearch.pipeline.run_files import write_run_files
 from fdsearch.progress import Silent
 from fdsearch.space import Distribution, SearchSpace
 from fdsearch.space_reader import parse_space
