@@ -61,6 +61,12 @@ SETS = {
     ),
 }
 
+BY_HAND = {
+    "valeo": "register at the site of the ENS data challenge 157 and put its folders under $FDSEARCH_DATA/valeo, or "
+    "draw pictures in its layout: fdsearch data synthesize $FDSEARCH_DATA/valeo_generated --layout challenge",
+}
+"""Sets that may not be passed on, and how a person gets them."""
+
 
 def fetch(name: str, destination: Path, from_folder: Path | None = None) -> Path:
     """Make `destination` a public set.
@@ -91,7 +97,7 @@ def fetch(name: str, destination: Path, from_folder: Path | None = None) -> Path
         If the destination cannot be written.
     """
     if name not in SETS:
-        fault = Fault("NAME", repr(name), "a public set", did_you_mean(name, list(SETS)))
+        fault = Fault("NAME", repr(name), "a public set", BY_HAND.get(name) or did_you_mean(name, list(SETS)))
         raise ConfigError("the set is unknown", [fault])
     wanted, target = SETS[name], destination.resolve()
     if target.is_dir() and any(target.iterdir()):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 Floats = NDArray[np.floating[Any]]
 
@@ -68,3 +68,10 @@ def window(u: Floats, half: float, soft: float) -> Floats:
     step = np.clip((half - np.abs(u)) / soft + 0.5, 0, 1)
     smooth: Floats = step * step * (3 - 2 * step)
     return smooth
+
+
+def defocused(tones: Floats, radius: float) -> Floats:
+    """A scene as a lens out of focus sees it; tones from 0 to 1, the radius in pixels."""
+    drawing = Image.fromarray(np.round(tones * 255).astype(np.uint8))
+    blurred: Floats = np.asarray(drawing.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    return blurred

@@ -9,8 +9,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fdsearch.data.drawing import Canvas, Floats, rounded_box, window
-from fdsearch.data.ribbon_layout import ARCH, LAYOUTS, LENGTH, SHORT, WIDTH, Layout, Ribbon, ribbons_of
+from fdsearch.data.drawing import Canvas, Floats, defocused, rounded_box, window
+from fdsearch.data.ribbon_layout import (
+    ARCH,
+    DEBRIS,
+    DRIFT,
+    DRIFTS,
+    FOREIGN,
+    FOREIGN_LAYOUT,
+    LAYOUTS,
+    LENGTH,
+    SHORT,
+    UNFOCUSED,
+    WIDTH,
+    Layout,
+    Ribbon,
+    drifted,
+    ribbons_of,
+)
 
 
 def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width: int) -> Floats:
@@ -21,7 +37,7 @@ def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width
     rng : numpy.random.Generator
         Everything that is particular to the part comes from it.
     label : str
-        One of `ribbon_layout.CLASSES`.
+        One of `ribbon_layout.CLASSES`, or `ribbon_layout.DRIFT`.
     lib : str
         One of `ribbon_layout.LAYOUTS`.
     height, width : int
@@ -32,11 +48,14 @@ def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width
     ndarray of float32
         Tones from 0 to 1; `drawing.MARGIN` larger than asked for on each side.
     """
-    canvas, layout = Canvas(height, width), LAYOUTS[lib]
+    kind = str(rng.choice(DRIFTS)) if label == DRIFT else ""
+    canvas, layout = Canvas(height, width), FOREIGN_LAYOUT if kind == FOREIGN else LAYOUTS[lib]
     turn = rng.normal(0, 1.5)
     _draw_substrate(canvas, rng)
     _draw_tracks(canvas, rng, layout, turn)
     ribbons = ribbons_of(rng, label, layout, turn)
+    if kind:
+        ribbons = drifted(rng, kind, ribbons)
     for ribbon in ribbons:
         if ribbon.present:
             _draw_ribbon(canvas, rng, ribbon)
@@ -45,7 +64,10 @@ def draw_part(rng: np.random.Generator, label: str, lib: str, height: int, width
     if label == SHORT:
         _draw_short(canvas, rng, ribbons)
     _draw_debris(canvas, rng)
-    return np.clip(canvas.tone, 0, 1)
+    if kind == DEBRIS:
+        _draw_particles(canvas, rng)
+    scene = np.clip(canvas.tone, 0, 1)
+    return defocused(scene, rng.uniform(0.025, 0.05) * canvas.unit) if kind == UNFOCUSED else scene
 
 
 def _draw_substrate(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -152,3 +174,14 @@ def _draw_debris(canvas: Canvas, rng: np.random.Generator) -> None:
         long = rng.random() < 0.3
         half = (rng.uniform(0.03, 0.1), 0.002) if long else (rng.uniform(0.004, 0.012),) * 2
         canvas.paint(rounded_box(u, v, *half, min(half)), rng.choice([0.1, 0.45, 0.95]), soft=0.004, opacity=0.7)
+
+
+def _draw_particles(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Foreign matter that no line should leave on a part: ragged grains and a fibre."""
+    for _ in range(int(rng.integers(4, 9))):
+        u, v = canvas.along((rng.uniform(-0.35, 0.35), rng.uniform(-0.35, 0.35)), rng.uniform(0, 180))
+        ragged = np.hypot(u, v * rng.uniform(1.0, 2.0)) - rng.uniform(0.03, 0.08) + 0.015 * canvas.cloud(rng, 0.02)
+        canvas.paint(ragged, rng.choice([0.05, 0.3, 0.9]) + 0.1 * canvas.cloud(rng, 0.015))
+    u, v = canvas.along((rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2)), rng.uniform(0, 180))
+    bend = rng.uniform(0.4, 1.2)
+    canvas.paint(rounded_box(u, v - bend * u**2 + 0.05, 0.3, 0.008, 0.008), rng.choice([0.05, 0.95]), soft=0.006)

@@ -18,6 +18,11 @@ GOOD, FLAT, WHITE, BLACK, MISSING, SHORT = CLASSES = (
     "5_Short circuit MOS",
 )
 
+DRIFT = "6_Drift"
+"""No class: damage of another kind than any of them, which no model is trained on."""
+UNFOCUSED, DEBRIS, DISPLACED, DOUBLED, FOREIGN = DRIFTS = ("unfocused", "debris", "displaced", "doubled", "foreign")
+"""What drift looks like, one of them a picture; a foreign part is of a product that the line does not make."""
+
 LENGTH, WIDTH = 0.60, 0.125  # of a ribbon
 ARCH = 0.30  # the part of its length that arches
 
@@ -50,6 +55,7 @@ LAYOUTS = {
     "Die04": Layout(-45, (-0.05,), 0.19, 12, 0.22),
 }
 """By the name of the product."""
+FOREIGN_LAYOUT = Layout(12, (-0.28, 0.0, 0.28), 0.10, 58, 0.36)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,22 @@ def ribbons_of(rng: np.random.Generator, label: str, layout: Layout, turn: float
     first = int(rng.integers(2))
     failing = [0, 1] if label == MISSING and rng.random() < 0.75 else [first]
     return [_failed(rng, label, ribbon) if number in failing else ribbon for number, ribbon in enumerate(ribbons)]
+
+
+def drifted(rng: np.random.Generator, kind: str, ribbons: list[Ribbon]) -> list[Ribbon]:
+    """What drift does to the ribbons of a good part; most kinds of it do nothing to them."""
+    number = int(rng.integers(len(ribbons)))
+    ribbon, side = ribbons[number], float(rng.choice([-1.0, 1.0]))
+    if kind == DISPLACED:
+        shift = rng.uniform(0.12, 0.22) * side
+        moved = replace(ribbon, centre=(ribbon.centre[0] + shift, ribbon.centre[1] - shift))
+        turned = replace(moved, angle=ribbon.angle + side * rng.uniform(15, 35))
+        return [turned if index == number else each for index, each in enumerate(ribbons)]
+    if kind == DOUBLED:
+        offset, angle = rng.uniform(0.05, 0.09) * side, np.deg2rad(ribbon.angle)
+        centre = (ribbon.centre[0] - offset * float(np.sin(angle)), ribbon.centre[1] + offset * float(np.cos(angle)))
+        return [*ribbons, replace(ribbon, centre=centre, angle=ribbon.angle + side * rng.uniform(2, 7))]
+    return ribbons
 
 
 def _failed(rng: np.random.Generator, label: str, ribbon: Ribbon) -> Ribbon:

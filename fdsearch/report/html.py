@@ -100,6 +100,7 @@ def _page() -> jinja2.Template:
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(score=words.score, interval=words.interval, plain=words.plain, duration=words.seconds)
     environment.filters["how_many"] = words.count
+    environment.filters.update({name: getattr(words, name) for name in ("reported", "figure", "reproduced", "gain")})
     return environment.get_template(TEMPLATE)
 
 

@@ -165,3 +165,60 @@ def plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(item) for item in value)
     return str(value)
+
+
+def reported(value: float | None) -> str:
+    """A score as its source prints it: with the digits it gives, none of ours.
+
+    Examples
+    --------
+    >>> reported(0.93), reported(0.4), reported(None)
+    ('0.93', '0.40', 'not given')
+    """
+    return "not given" if value is None else f"{value:.2f}"
+
+
+def figure(entry: Mapping[str, Any] | None) -> str:
+    """An F1 (macro, or that of one class) with its interval; nothing where there is none.
+
+    Examples
+    --------
+    >>> figure({"f1": 0.81, "f1_ci": [0.7, 0.9], "level": "95 %"}), figure(None)
+    ('0.810, 0.700 to 0.900 (95 %)', '')
+    """
+    if not entry or entry.get("f1") is None:
+        return ""
+    return f"{score(entry['f1'])}, {interval(entry.get('f1_ci'), entry.get('why'), entry.get('level'))}"
+
+
+def reproduced(row: Mapping[str, Any]) -> str:
+    """What became of a claim: a figure, or why there is none; random initial weights are said.
+
+    Examples
+    --------
+    >>> reproduced({"why": "no weights", "weights": "ImageNet weights"})
+    'not run: no weights'
+    >>> reproduced({"f1": 0.5, "weights": "random initial weights", "interval_why": "4 parts of Flat loop"})
+    '0.500, none (4 parts of Flat loop), random initial weights'
+    """
+    if row.get("why"):
+        return f"not run: {row['why']}"
+    found = figure({**row, "why": row.get("interval_why")})
+    return ", ".join(part for part in (found, row.get("weights")) if part)
+
+
+def gain(row: Mapping[str, Any]) -> str:
+    """The champion's paired gain over a claim's recipe, and whether it may be claimed.
+
+    Examples
+    --------
+    >>> gain({"gain": 0.2, "gain_ci": [0.1, 0.3], "gain_level": "95 %", "gain_claimed": True})
+    '+0.200, 0.100 to 0.300 (95 %): better'
+    >>> gain({"gain": 0.0, "gain_ci": None, "gain_why": "3 parts", "gain_claimed": False}), gain({"gain": None})
+    ('+0.000, none (3 parts): not claimed', '')
+    """
+    if row.get("gain") is None:
+        return ""
+    bounds = row.get("gain_ci")
+    told = interval(bounds, None if bounds else row.get("gain_why"), row.get("gain_level"))
+    return f"{score(row['gain'], signed=True)}, {told}: {'better' if row.get('gain_claimed') else 'not claimed'}"

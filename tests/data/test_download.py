@@ -104,6 +104,11 @@ def test_unknown_names_and_folders(tmp_path: Path) -> None:
         fetch("pistons", tmp_path / "x", from_folder=tmp_path / "absent")
 
 
+def test_a_set_that_may_not_be_passed_on_says_how_to_get_it_or_to_draw_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ENS data challenge 157.*data synthesize .*--layout challenge"):
+        fetch("valeo", tmp_path / "valeo")
+
+
 def test_a_place_that_cannot_be_written(small: PublicSet, source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
