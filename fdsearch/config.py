@@ -3,57 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fdsearch.space import SearchSpace, Value
+from fdsearch.spelling import Frozen, Label, Name, Seconds, Share, words
+from fdsearch.unseen import DriftSpec, NoveltySpec
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$")
-
-
-def seconds(value: Any) -> Any:
-    """Read a duration: a number of seconds, or text such as ``1h30m``.
-
-    Examples
-    --------
-    >>> seconds("1h30m"), seconds(90)
-    (5400.0, 90)
-    """
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.match(value.strip())
-    if not match or not any(match.groups()):
-        raise ValueError("a duration such as 90s, 40m or 1h30m")
-    return sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
-
-
-def words(value: Any) -> Any:
-    """Read a command: a list of words, or text that is split as a shell splits it, though no shell runs it.
-
-    Examples
-    --------
-    >>> words("tell.sh --to 'night shift'")
-    ['tell.sh', '--to', 'night shift']
-    """
-    found = shlex.split(value) if isinstance(value, str) else value
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(word, str) for word in found):
-        raise ValueError("a command, as text or as a list of words")
-    return found
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Label = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-
-
-class Frozen(BaseModel):
-    """Immutable, and no key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+AUTO = "auto"
+"""What a study says in place of a search space that fdsearch shall choose."""
 
 
 class GroupSpec(Frozen):
@@ -98,7 +58,7 @@ class GroupSpec(Frozen):
 
 
 class DataSpec(Frozen):
-    """Which pictures, which labels, which parts."""
+    """Which pictures, which labels, which parts; `source` tells a person who lacks them how to get them."""
 
     manifest: Path
     label: str
@@ -109,6 +69,7 @@ class DataSpec(Frozen):
     metadata: tuple[str, ...] = ()
     rename: dict[Label, str] = Field(default_factory=dict)
     pass_classes: tuple[Label, ...] = ()
+    source: str | None = None
 
 
 class HoldoutRule(Frozen):
@@ -123,9 +84,6 @@ class HoldoutRule(Frozen):
         if (self.values is None) == (self.after is None):
             raise ValueError("either `values` or `after`")
         return self
-
-
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitSpec(Frozen):
@@ -238,18 +196,25 @@ class RegistrySpec(Frozen):
 
 
 class StudySpec(Frozen):
-    """A question: data, partition, search space, objective, budget, gates."""
+    """A question: data, partition, search space, objective, budget, gates.
+
+    `chosen` names what was left to fdsearch by ``space: auto``: the space, and with it `search.n_trials` and `budget`
+    where the study does not state them. Until the data has been read that space is empty (`undecided`).
+    """
 
     name: Name
     data: DataSpec
     space: SearchSpace
+    chosen: tuple[Literal["space", "n_trials", "budget"], ...] = ()
     split: SplitSpec = SplitSpec()
     objective: Literal["macro_f1"] = "macro_f1"
     budget: Seconds | None = None
     search: SearchSpec = SearchSpec()
     selection: SelectionSpec = SelectionSpec()
     decision: DecisionSpec = DecisionSpec()
+    novelty: NoveltySpec = NoveltySpec()
     registry: RegistrySpec = RegistrySpec()
+    drift: DriftSpec | None = None
     audit: bool = True
     notify: Annotated[tuple[str, ...], BeforeValidator(words)] | None = None
 
@@ -262,10 +227,25 @@ class StudySpec(Frozen):
     def partition_name(self) -> str:
         return self.split.partition or self.name
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the space is still to be chosen."""
+        return "space" in self.chosen and not self.space.distributions
+
+    def renewed(self) -> StudySpec:
+        """The study as it was before fdsearch chose anything."""
+        if "space" not in self.chosen:
+            return self
+        stated = {"n_trials"} if "n_trials" in self.chosen else set()
+        search = SearchSpec.model_validate(self.search.model_dump(exclude_unset=True, exclude=stated))
+        left = {"budget": None} if "budget" in self.chosen else {}
+        return self.model_copy(update={"space": SearchSpace(()), "search": search, **left})
+
     def to_json(self) -> dict[str, Any]:
-        """The resolved study, with absolute paths and the whole space, as `study_reader.parse_study` reads it."""
-        raw = self.model_dump(mode="json", by_alias=True, exclude={"space"}, exclude_none=True, exclude_unset=True)
-        return {**raw, "space": self.space.to_json()}
+        """The study with absolute paths and the whole space, as `study_reader.parse_study` reads it."""
+        left = {"space", "chosen"} if self.undecided else {"space"}
+        raw = self.model_dump(mode="json", by_alias=True, exclude=left, exclude_none=True, exclude_unset=True)
+        return {**raw, "space": AUTO if self.undecided else self.space.to_json()}
 
     def rules(self) -> dict[str, Any]:
         """The part of the definition that a study file states; what changes it asks another question.

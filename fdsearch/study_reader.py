@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fdsearch.config import DataSpec, Frozen, SearchSpec, StudySpec
+from fdsearch.config import AUTO, DataSpec, SearchSpec, StudySpec
 from fdsearch.errors import ConfigError, Fault, did_you_mean
 from fdsearch.parameters import PARAMETERS, parameter_faults
 from fdsearch.shipped import shipped
 from fdsearch.space import SearchSpace
 from fdsearch.space_reader import parse_space
+from fdsearch.spelling import Frozen
+from fdsearch.unseen import DriftSpec, NoveltySpec
 from fdsearch.yaml_reader import read_yaml
 
 _Section = TypeVar("_Section", bound=BaseModel)
@@ -39,7 +41,7 @@ def load_study(path: Path, *, data_root: Path | None = None) -> StudySpec:
         With every fault of the study, its space and its paths.
     """
     raw = read_yaml(path)
-    if isinstance(raw, dict) and isinstance(raw.get("space"), str):
+    if isinstance(raw, dict) and isinstance(raw.get("space"), str) and raw["space"] != AUTO:
         space_file = _space_file(raw["space"], path)
         space: Any = read_yaml(space_file)
         return parse_study({**raw, "space": space}, str(path), path.parent, data_root, space_where=f"{space_file}: $")
@@ -51,10 +53,10 @@ def _space_file(name: str, study: Path) -> Path:
     ours = {file.stem: file for file in shipped("search_spaces").glob("*.yaml")}
     found = ours.get(name, study.parent / name)
     if not found.is_file():
-        expected = f"a file beside the study, or a shipped space (no file {found})"
+        expected = f"{AUTO}, a file beside the study, or a shipped space (no file {found})"
         raise ConfigError(
             "the search space cannot be found",
-            [Fault(f"{study}: $.space", repr(name), expected, did_you_mean(name, list(ours)))],
+            [Fault(f"{study}: $.space", repr(name), expected, did_you_mean(name, [*ours, AUTO]))],
         )
     return found
 
@@ -69,9 +71,9 @@ def parse_study(
         )
         raise ConfigError("the study is not a mapping", [fault])
     faults: list[Fault] = []
-    values = dict(raw)
+    values = _left_open(raw) if raw.get("space") == AUTO else dict(raw)
     try:
-        if "space" in values:
+        if "space" in values and raw["space"] != AUTO:
             values["space"] = parse_space(values["space"], space_where or f"{where}: $.space")
             faults += _space_faults(values["space"], space_where or f"{where}: $.space")
     except ConfigError as error:
@@ -90,7 +92,19 @@ def parse_study(
         data = _resolve_paths(data, where, folder, data_root, faults)
     if faults or spec is None:
         raise ConfigError("the study has faults", faults)
-    return spec.model_copy(update={"data": data, "notify": _resolve_program(spec.notify, folder)})
+    found: dict[str, Any] = {"drift": _resolve_drift(spec.drift, _places(folder, data_root))} if spec.drift else {}
+    if spec.novelty.examples is not None:
+        found["novelty"] = _resolve_novelty(spec.novelty, spec.novelty.examples, _places(folder, data_root))
+    return spec.model_copy(update={"data": data, "notify": _resolve_program(spec.notify, folder), **found})
+
+
+def _left_open(raw: dict[str, Any]) -> dict[str, Any]:
+    """A study with ``space: auto``: an empty space, and the names of what is chosen once the data has been read."""
+    search = raw.get("search")
+    stated = {"n_trials"} if isinstance(search, dict) and "n_trials" in search else set()
+    stated |= {"budget"} if "budget" in raw else set()
+    chosen = tuple(name for name in ("space", "n_trials", "budget") if name not in stated)
+    return {**raw, "space": SearchSpace(()), "chosen": chosen}
 
 
 def _alone(model: type[_Section], section: Any) -> _Section | None:
@@ -112,8 +126,7 @@ def _space_faults(space: SearchSpace, where: str) -> list[Fault]:
 
 
 def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | None, faults: list[Fault]) -> DataSpec:
-    variable = os.environ.get("FDSEARCH_DATA")
-    places = [folder, *([data_root] if data_root else []), *([Path(variable)] if variable else [])]
+    variable, places = os.environ.get("FDSEARCH_DATA"), _places(folder, data_root)
 
     def find(path: Path, key: str) -> Path:
         candidates = [path] if path.is_absolute() else [place / path for place in places]
@@ -129,7 +142,7 @@ def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | N
                 return path
         tried = " nor ".join(str(candidate) for candidate in candidates)
         hint = "" if path.is_absolute() or variable else "; FDSEARCH_DATA is not set"
-        fix = "mend the path, or set FDSEARCH_DATA to the folder that holds it"
+        fix = data.source or "mend the path, or set FDSEARCH_DATA to the folder that holds it"
         faults.append(Fault(f"{where}: $.{key}", str(path), f"an existing path (neither {tried}{hint})", fix))
         return path
 
@@ -144,6 +157,30 @@ def _resolve_paths(data: DataSpec, where: str, folder: Path, data_root: Path | N
     if data.group.csv:
         updates["group"] = data.group.model_copy(update={"csv": find(data.group.csv, "data.group.csv")})
     return data.model_copy(update=updates)
+
+
+def _places(folder: Path, data_root: Path | None) -> list[Path]:
+    """Where relative paths of a study start from, in order."""
+    variable = os.environ.get("FDSEARCH_DATA")
+    return [folder, *([data_root] if data_root else []), *([Path(variable)] if variable else [])]
+
+
+def _resolve_drift(drift: DriftSpec, places: list[Path]) -> DriftSpec:
+    """Absolute paths of what is there; the labels of such pictures are often still to be made."""
+
+    def find(path: Path) -> Path:
+        matches = [match for place in places for match in sorted((place / path).parent.glob(path.name))]
+        return matches[0].resolve() if matches else path
+
+    images = {} if drift.images is None else {"images": find(drift.images)}
+    return drift.model_copy(update={"manifest": find(drift.manifest), **images})
+
+
+def _resolve_novelty(novelty: NoveltySpec, examples: Path, places: list[Path]) -> NoveltySpec:
+    """Where the examples of drift lie; whether there are any is seen when they are read."""
+    found = [place / examples.expanduser() for place in places]
+    there = next((path for path in found if path.is_dir()), found[0])
+    return novelty.model_copy(update={"examples": there.absolute()})
 
 
 def _resolve_program(command: tuple[str, ...] | None, folder: Path) -> tuple[str, ...] | None:

@@ -19,9 +19,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]
 MAX_LINES = 300
 
-GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet", "packages"}
-STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "config", "study_reader"}
-NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide", "chance"}
+GROUND = {"errors", "files", "workspace", "progress", "shipped", "quiet", "packages", "spelling"}
+STUDY = {"space", "space_reader", "parameters", "trial", "records", "yaml_reader", "unseen", "config", "study_reader"}
+NUMBERS = {"metrics", "resizing", "imaging", "layers", "decide", "chance", "novelty"}
 BASE = GROUND | STUDY | NUMBERS
 DEPLOYED = {*GROUND, "config", "trial", *NUMBERS}
 TRAINING = {*BASE, "data", "models", "training", "execution"}
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shipped": set(),
     "quiet": set(),
     "packages": set(),
+    "spelling": set(),
     "files": {"errors"},
     "space": GROUND,
     "yaml_reader": GROUND,
@@ -40,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parameters": {*GROUND, "space"},
     "trial": {*GROUND, "space", "parameters"},
     "records": {*GROUND, "space", "trial"},
-    "config": {*GROUND, "space"},
+    "unseen": GROUND,
+    "config": {*GROUND, "space", "unseen"},
     "study_reader": {*GROUND, *STUDY},
     "metrics": {"errors"},
     "resizing": {"errors"},
@@ -48,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layers": {"errors"},
     "decide": {"errors", "metrics"},
     "chance": {"errors", "metrics"},
+    "novelty": {"errors", "metrics"},
     "data": BASE,
     "models": BASE,
     "training": {*BASE, "data", "models"},

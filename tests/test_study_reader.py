@@ -165,6 +165,30 @@ def test_every_shipped_study_loads_once_its_data_is_there(file: Path, tmp_path: 
     assert again.rules() == spec.rules()
 
 
+@pytest.mark.parametrize("name", ["valeo_write_up", "valeo_write_up_generated"])
+def test_absent_data_names_the_command_that_draws_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FDSEARCH_DATA", str(tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        load_study(shipped("studies") / f"{name}.yaml")
+    assert {fault.where.rpartition("$.")[2] for fault in caught.value.faults} >= {"data.manifest", "data.images"}
+    assert all("--layout challenge" in fault.fix for fault in caught.value.faults if "$.data" in fault.where)
+
+
+def test_labels_of_drift_may_be_absent_and_are_found_where_they_are(folder: Path, tmp_path: Path) -> None:
+    drift = {"manifest": "later/seen.csv", "label": "Label", "novel": [6], "images": "later"}
+    spec = parse_study(study(drift=drift), "s.yaml", folder, tmp_path)
+    assert spec.drift is not None and (spec.drift.manifest, spec.drift.novel) == (Path("later/seen.csv"), ("6",))
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "seen.csv").touch()
+    found = parse_study(study(drift=drift), "s.yaml", folder, tmp_path)
+    assert found.drift is not None and found.drift.manifest == (tmp_path / "later" / "seen.csv").resolve()
+    assert found.drift.images == (tmp_path / "later").resolve()
+    assert parse_study(found.to_json(), "again", Path("/")) == found
+    assert found.rules() == parse_study(study(), "s.yaml", folder).rules()
+
+
 def test_rules_leave_out_what_does_not_change_a_score(folder: Path) -> None:
     plain = parse_study(study(), "s.yaml", folder)
     same = study(budget="2h", search={"n_trials": 99}, selection={"top_k": 9}, registry={"model": "other"})

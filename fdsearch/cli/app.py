@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fdsearch.cli import cache, data, doctor, models, predict, refit, registry, runs, serve, studies
+from fdsearch.cli import cache, data, doctor, drift, models, predict, refit, registry, runs, serve, studies
 
 app = typer.Typer(
     name="fdsearch",
@@ -42,5 +42,6 @@ app.add_typer(models.group)
 app.add_typer(registry.group)
 app.add_typer(cache.group)
 predict.register(app)
+drift.register(app)
 serve.register(app)
 doctor.register(app)

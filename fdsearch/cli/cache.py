@@ -38,7 +38,7 @@ def clear(
 
 
 def _seconds(text: str) -> float:
-    from fdsearch.config import seconds
+    from fdsearch.spelling import seconds
 
     try:
         value: Any = seconds(text)

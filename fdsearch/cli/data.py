@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fdsearch import pipeline
 from fdsearch.cli import show, show_audit
 from fdsearch.cli.command import Call, Document, command
+from fdsearch.errors import ConfigError, Fault
 
 group = typer.Typer(name="data", help="Check, fetch and generate pictures.")
 
@@ -45,15 +46,50 @@ def synthesize(
     call: Call,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     profile: Annotated[
-        str, typer.Option("--profile", help="Which classes and how many: demo, balanced or valeo.")
-    ] = "demo",
+        str | None,
+        typer.Option(
+            "--profile", help="Which classes and how many: demo (the default), balanced or valeo.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same pictures.")] = 0,
-    size: Annotated[int, typer.Option("--size", min=32, max=2048, help="Smaller side of most pictures, pixels.")] = 256,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size", min=32, max=2048, help="Smaller side of most pictures, pixels; default 256.", show_default=False
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal["table", "challenge"],
+        typer.Option("--layout", help="One table and folder, or the files of the ENS data challenge 157 (Valeo)."),
+    ] = "table",
+    share: Annotated[
+        float | None,
+        typer.Option("--share", help="Of the challenge's pictures, to 1; default 0.5.", show_default=False),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "--scale", help="Of the sides of the challenge's pictures, to 1; default 0.2.", show_default=False
+        ),
+    ] = None,
 ) -> Document:
     """Generate ribbon-bond pictures with exact ground truth."""
+    from fdsearch.data.challenge import synthesize_challenge
     from fdsearch.data.synthetic import synthesize as draw
 
-    return draw(out.absolute(), profile, seed, size, call.progress)
+    table: dict[str, object] = {"--profile": profile, "--size": size}
+    challenge: dict[str, object] = {"--share": share, "--scale": scale}
+    other = table if layout == "challenge" else challenge
+    if given := [name for name, value in other.items() if value is not None]:
+        fault = Fault(
+            ", ".join(given), f"beside --layout {layout}", "the other layout", "drop it, or change the layout"
+        )
+        raise ConfigError("an option of the other layout", [fault])
+    if layout == "challenge":
+        wanted = {"share": share, "scale": scale}
+        stated = {name: value for name, value in wanted.items() if value is not None}
+        return synthesize_challenge(out.absolute(), **stated, seed=seed, progress=call.progress)
+    return draw(out.absolute(), profile or "demo", seed, size or 256, call.progress)
 
 
 command(group, "audit", example="fdsearch data audit labels.csv", show=show_audit.audit)(audit)

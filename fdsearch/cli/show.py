@@ -78,6 +78,7 @@ def run(document: Document) -> None:
     _front(document)
     decision = document.get("decision")
     line("decision", _cell(decision) if decision else f"none: {_cell(document.get('decision_why'))}")
+    _space_why(document)
     for note in document.get("notes") or ():
         line("note", note)
     for key in ("splits", "report"):
@@ -101,6 +102,7 @@ def plan(document: Document) -> None:
         line("budget", f"{stage.replace('_', ' ')} {seconds(allowed)}")
     for note in document["notes"]:
         line("note", note)
+    _space_why(document)
     table(("parameter", "distribution"), [(name, _distribution(entry)) for name, entry in document["space"].items()])
 
 
@@ -145,6 +147,7 @@ def search(document: Document) -> None:
     for name, value in (document.get("best_params") or {}).items():
         line("", f"{name} = {value}")
     _front(document)
+    _space_why(document)
     line("took", seconds(document.get("seconds")))
 
 
@@ -171,6 +174,8 @@ def init(document: Document) -> None:
     for name, number in document["classes"].items():
         line("", f"{number:6d}  {name}")
     line("group", _cell(document["group"]) or "none found: each picture counts as its own part")
+    for why in document.get("why") or ():
+        line("why", why)
     line("study", document["study_file"])
     line("next", f"fdsearch data audit {document['study_file']}")
 
@@ -188,6 +193,7 @@ def configs(document: Document) -> None:
     examples = [example["params"] for example in document["configs"]]
     names = list(dict.fromkeys(name for example in examples for name in example))
     numbers = [str(index) for index in range(len(examples))]
+    _space_why(document)
     table(("parameter", *numbers), [(name, *(example.get(name) for example in examples)) for name in names])
 
 
@@ -222,6 +228,12 @@ def _front(document: Document) -> None:
     for point in document.get("pareto") or ():
         bound = "" if point["feasible"] else ", too slow"
         line("front", f"trial {point['trial']}: macro F1 {score(point['value'])}, {point['latency_ms']:.1f} ms{bound}")
+
+
+def _space_why(document: Document) -> None:
+    """Why fdsearch chose this search space, where it did."""
+    for why in document.get("space_why") or ():
+        line("space", str(why))
 
 
 def _trial_counts(document: Document) -> str:

@@ -30,7 +30,9 @@ def comparison(found: Document) -> str:
         return f"no gain can be given: {found.get('why')}"
     bounds = words.interval(found.get("ci"), found.get("why"), found.get("level"))
     gain = words.score(found["gain"], signed=True)
-    return f"gain {gain}, interval {bounds}, on {found['parts']} parts neither was trained on"
+    told = f"gain {gain}, interval {bounds}, on {found['parts']} parts neither was trained on"
+    chance = found.get("chance")
+    return told if chance is None else f"{told}; {100 * chance:.2g} % of random exchanges of their answers gain as much"
 
 
 def reproduce(document: Document) -> None:

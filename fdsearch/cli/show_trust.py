@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fdsearch.cli import show
+from fdsearch.cli import show, show_write_up
 from fdsearch.cli.show import Document, line, table
 from fdsearch.report import words
 
@@ -23,6 +23,7 @@ def trust(document: Document) -> None:
     _data(document)
     _scores(document)
     _comparisons(document)
+    show_write_up.write_up(document)
     _left_out(document)
     _decisions(document)
 

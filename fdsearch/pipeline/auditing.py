@@ -38,7 +38,8 @@ from fdsearch.pipeline.audit_evidence import (
     whole_evidence,
 )
 from fdsearch.pipeline.audit_files import stored_audit, write_audit
-from fdsearch.pipeline.question import Question, baseline_config, resolve_space
+from fdsearch.pipeline.question import Question, baseline_config
+from fdsearch.pipeline.resolving import resolve_space
 from fdsearch.pipeline.studies import resolve_study
 from fdsearch.progress import Progress, Silent
 from fdsearch.report import audit_words
@@ -165,7 +166,7 @@ def _subject(target: str, root: Path) -> tuple[Subject, SearchSpace]:
         from fdsearch.data.inspect import inspect_folder
 
         found = inspect_folder(path)
-        split = SplitSpec(n_splits=5 if min(found.classes.values()) >= 10 else 3)  # as `init` writes it
+        split = SplitSpec(n_splits=found.n_splits)  # as `init` writes it
         return Subject(found.name, _data_spec(found), split, workspace, found.name, 0), SearchSpace(())
     spec = resolve_study(target, root)
     return _of_study(spec, workspace), spec.space

@@ -58,14 +58,15 @@ def run(
     FdsearchError
         See the exit codes of each kind.
     """
-    started = time.monotonic()
-    budget = Budget(started, spec.budget)
+    started, means = time.monotonic(), means or Means()
+    spec = spec.renewed() if fresh else spec
     with (
         notifying(spec) as notification,
-        running(spec, root, fresh=fresh, means=means or Means(), progress=progress or Silent()) as run,
+        running(spec, root, fresh=fresh, means=means, progress=progress or Silent()) as run,
     ):
         notification.begin(run.log.note)
-        question = open_question(spec, root, plugins, run.log)
+        question = open_question(spec, root, plugins, run.log, machine=means.machine)
+        budget = Budget(started, question.spec.budget)
         stored = stored_result(question)
         if stored is not None:
             run.log.say("this study is finished: its stored result follows (raise n_trials, or use --fresh)")

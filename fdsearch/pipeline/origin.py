@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsearch.config import NAME_PATTERN
 from fdsearch.data.dataset import Dataset
 from fdsearch.errors import ConfigError, Fault, IntegrityError
 from fdsearch.files import digest_file
@@ -24,6 +23,7 @@ from fdsearch.registry.manifest import MANIFEST
 from fdsearch.registry.provenance import code_digest, package_versions
 from fdsearch.registry.store import Registry
 from fdsearch.registry.version import ModelVersion
+from fdsearch.spelling import NAME_PATTERN
 from fdsearch.trial import TrialConfig
 from fdsearch.workspace import Workspace
 
@@ -88,7 +88,7 @@ class Origin:
     @property
     def manifest_digest(self) -> str:
         """SHA-256 of the manifest, which names one version among all that share a number on different machines."""
-        return digest_file(self.version.path / MANIFEST)
+        return self.version.manifest_digest
 
     @property
     def label(self) -> str:

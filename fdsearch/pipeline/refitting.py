@@ -26,8 +26,9 @@ from fdsearch.pipeline.inherited import inherited_luck
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
 from fdsearch.pipeline.origin import Origin
-from fdsearch.pipeline.question import Question, baseline_config, open_question, write_run_files
+from fdsearch.pipeline.question import Question, baseline_config, open_question
 from fdsearch.pipeline.registration import champion
+from fdsearch.pipeline.run_files import write_run_files
 from fdsearch.pipeline.selection_stage import conclude, contest_document, register_candidate, tidy
 from fdsearch.pipeline.stored import stored_result
 from fdsearch.pipeline.studies import resolve_study
@@ -48,6 +49,8 @@ _NO_SEARCH: dict[str, Any] = {
     "n_failed": 0,
     "best_value": None,
     "pareto": [],
+    "space_why": [],
+    "write_up": [],
 }
 
 
@@ -128,6 +131,7 @@ def _scored_on(question: Question, origin: Origin) -> dict[str, Any] | None:
     current = champion(question)
     return {
         **figures,
+        "write_up": [],
         **decision_document(contract),
         "refitted_from": version.reference,
         "candidate": {

@@ -23,12 +23,15 @@ from fdsearch.pipeline.candidates import (
     out_of_fold_tables,
 )
 from fdsearch.pipeline.database import open_database
+from fdsearch.pipeline.drift_row import drift_rows
 from fdsearch.pipeline.folder import Running, running
 from fdsearch.pipeline.means import Means
 from fdsearch.pipeline.notification import notifying
-from fdsearch.pipeline.question import Question, open_question, write_run_files
+from fdsearch.pipeline.question import Question, open_question
 from fdsearch.pipeline.registration import appoint, champion, drafts, judge, prepare, register
 from fdsearch.pipeline.reporting import write_tables
+from fdsearch.pipeline.reproduction import reproduce_claims
+from fdsearch.pipeline.run_files import write_run_files
 from fdsearch.pipeline.search_stage import SearchOutcome, outcome_of, prepare_study
 from fdsearch.pipeline.stored import store_result
 from fdsearch.pipeline.subject import groups_document
@@ -47,18 +50,18 @@ def select(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare the best trials of a search, refit and register; arguments, result and errors as in `run`."""
-    started = time.monotonic()
+    started, means = time.monotonic(), means or Means()
     with (
         notifying(spec) as notification,
-        running(spec, root, fresh=False, means=means or Means(), progress=progress or Silent()) as run,
+        running(spec, root, fresh=False, means=means, progress=progress or Silent()) as run,
     ):
         notification.begin(run.log.note)
-        question = open_question(spec, root, plugins, run.log)
+        question = open_question(spec, root, plugins, run.log, machine=means.machine)
         storage = open_database(question.folder, run.means, run.interruption.requested)
         with storage_errors(storage.url):
             outcome = outcome_of(question, prepare_study(question, storage, run.log))
             write_run_files(question)
-        budget, audit = Budget(started, spec.budget), known_audit(question) if spec.audit else None
+        budget, audit = Budget(started, question.spec.budget), known_audit(question) if spec.audit else None
         return notification.of(select_question(question, outcome, run, budget, promote=promote, audit=audit))
 
 
@@ -82,10 +85,15 @@ def select_question(
         "study": question.spec.name,
         **outcome.to_json(),
         **contest_document(question, contest, luck, audit),
+        "space_why": question.space_why,
         "random_folds": random_folds(question, contest, run, budget),
     }
     document |= register_candidate(question, contest, document, run, promote=promote)
     document["left_out"] = left_out(question, contest, run, budget)
+    document["write_up"] = [
+        *reproduce_claims(question, contest, run, budget),
+        *drift_rows(question, document["candidate"]["version"], run.log),
+    ]
     document = conclude(question, contest, document, budget, outcome.trials)
     _register_others(question, contest, run, budget)
     tidy(question)

@@ -35,7 +35,14 @@ def _key(question: Question) -> str:
     decision = spec.decision.model_dump(mode="json", by_alias=True)
     # Results stored before there were other gates name this one alone.
     gates = {"min_macro_f1": None, **spec.registry.gates.model_dump(exclude_none=True)}
-    beside = {"decision": decision, "leave_out": spec.split.leave_out, "gates": gates}
+    beside: dict[str, Any] = {"decision": decision, "leave_out": spec.split.leave_out, "gates": gates}
+    # Studies that say nothing of novelty or claims have the key that results stored before there were any have.
+    if novelty := spec.novelty.model_dump(mode="json", exclude_defaults=True):
+        beside["novelty"] = novelty
+    claims = [recipe.model_dump(mode="json") for recipe in spec.search.enqueue if recipe.reported is not None]
+    claims += [spec.drift.model_dump(mode="json")] if spec.drift else []
+    if claims:
+        beside["claims"] = claims
     return digest_json([*parts, beside])
 
 

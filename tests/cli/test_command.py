@@ -20,7 +20,7 @@ EXPECTED = {
     *("data audit", "data fetch", "data synthesize", "models list", "models fetch"),
     *("registry list", "registry show", "registry verify", "registry promote", "predict", "doctor"),
     *("cache list", "cache clear"),
-    *("refit", "reproduce", "serve", "registry rollback", "registry log", "registry head"),
+    *("refit", "reproduce", "serve", "drift", "registry rollback", "registry log", "registry head"),
     *("registry diff", "registry gc", "registry export", "registry import"),
 }
 

@@ -43,6 +43,20 @@ def test_from_generated_pictures_to_an_audited_study(tmp_path: Path, capsys: pyt
     assert len(drawn["configs"]) == 3
 
 
+def test_the_layouts_have_options_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    synthesize = ("data", "synthesize", tmp_path / "out", "--layout")
+    refused = call(capsys, *synthesize, "challenge", "--size", 64, code=2)
+    assert refused["error"]["faults"][0]["where"] == "--size"
+    refused = call(capsys, *synthesize, "table", "--share", 0.1, "--scale", 0.1, code=2)
+    assert refused["error"]["faults"][0]["where"] == "--share, --scale"
+    refused = call(capsys, *synthesize, "challenge", "--share", 0, code=2)
+    assert refused["error"]["faults"][0]["where"] == "share"
+    assert not (tmp_path / "out").exists()
+    made = call(capsys, *synthesize, "challenge", "--share", 0.05, "--scale", 0.05)
+    assert (made["n"], made["n_test"], made["n_drift"]) == (415, 53, 3)
+    assert (tmp_path / "out" / "Y_train_generated.csv").is_file()
+
+
 def test_findings_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "labels.csv").write_text("filename,label\nnone.png,a\n../out.png,b\n")
     (tmp_path / "study.yaml").write_text("name: bad\ndata: {manifest: labels.csv, label: label}\nspace: quick\n")

@@ -10,12 +10,14 @@ import pytest
 
 from fdsearch.config import DecisionSpec, Gates, RegistrySpec, SearchSpec, SelectionSpec, SplitSpec
 from fdsearch.pipeline.stored import store_result, stored_result
+from fdsearch.unseen import DriftSpec, NoveltySpec
 
 
 def question(folder: Path, n_trials: int = 3, definition: str = "a", **changes: Any) -> Any:
     """What `stored` reads of a question."""
     said = {
         **{"selection": SelectionSpec(), "split": SplitSpec(), "decision": DecisionSpec(), "registry": RegistrySpec()},
+        **{"novelty": NoveltySpec(), "drift": None},
         **changes,
     }
     spec = SimpleNamespace(search=SearchSpec(n_trials=n_trials), **said)
@@ -37,6 +39,8 @@ def test_a_result_answers_its_own_question_with_no_more_trials(tmp_path: Path) -
         {"split": SplitSpec(leave_out="lot")},
         {"decision": DecisionSpec(max_escape_rate=0.1)},
         {"registry": RegistrySpec(gates=Gates(min_macro_f1=0.5))},
+        {"novelty": NoveltySpec(false_alarm_rate=0.01)},
+        {"drift": DriftSpec(manifest=Path("drift.csv"), label="Label", novel=("6",), reported=0.4)},
     ],
 )
 def test_what_is_promised_and_shown_is_part_of_the_question(tmp_path: Path, changes: dict[str, Any]) -> None:

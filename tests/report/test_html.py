@@ -221,6 +221,13 @@ def test_a_claim_that_is_refused_says_what_it_needs() -> None:
     assert "Defective parts that could carry the claim: about 2995; there are 60." in text
 
 
+def test_a_chosen_space_says_why_in_plain_text() -> None:
+    page = render({"study": "tiles", "space_why": ["phases: few parts", EVIL]})
+    assert "Why this search space" in page and "<li>phases: few parts</li>" in page
+    assert EVIL not in page
+    assert "Why this search space" not in render({"study": "tiles", "space_why": []})
+
+
 def test_costs_claim_nothing() -> None:
     decision = {"unit": "group", "costs": [[0, 1, 5], [90, 1, 0]]}
     text = " ".join(render({**undrawn(), "decision": decision}).split())

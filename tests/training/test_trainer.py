@@ -338,7 +338,14 @@ def test_a_set_too_large_for_the_device_trains_alike(make_job, monkeypatch):
     np.testing.assert_allclose(kept.logits, sent.logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("params", [FULL, HEAD_TAIL, {"phases": "head_tail", "augmentation": 0.5, **LITE0}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        FULL,
+        HEAD_TAIL,
+        pytest.param({"phases": "head_tail", "augmentation": 0.5, **LITE0}, marks=pytest.mark.slow),
+    ],
+)
 def test_pictures_are_the_same_as_halves_on_a_gpu(make_job, monkeypatch, params):
     from fdsearch.training import network, resident, views
 
