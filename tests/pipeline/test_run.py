@@ -175,6 +175,7 @@ def test_one_configuration_scores_as_its_trial_did(document: dict[str, Any], roo
     assert trained["per_class"].keys() == {"crack", "free", "hole"}
 
 
+@pytest.mark.slow  # a second run of the whole study
 def test_another_decision_is_another_version(
     document: dict[str, Any], root: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_stopped_and_resumed(in_child):
     assert wholes["best before"]["epochs"] - 1 < 5 < len(wholes["best before"]["curve"]) - 1 < 11
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_with_averaged_weights(in_child):
     assert_stops_change_nothing(in_child, {"ema": (2,), "swa": (3, 6)})
 
