@@ -29,8 +29,9 @@ from fdsearch.data.synthetic import synthesize
 from fdsearch.metrics import softmax
 from fdsearch.quiet import import_keras
 from fdsearch.selection.conformal import conformal_threshold, part_scores
-from fdsearch.selection.novelty import CANDIDATES, auroc, find
+from fdsearch.selection.novelty import CANDIDATES, auroc, auroc_of_absent, find
 from fdsearch.selection.unseen import Absences, Material
+from fdsearch.training.batches import class_weights
 from fdsearch.training.probe import fit_probe
 from fdsearch.trial import TrialConfig
 from fdsearch.unseen import NoveltySpec
@@ -81,8 +82,7 @@ def probe_logits(features: NDArray[np.float32], labels: Ints, fold: Ints, known:
     logits = np.empty((len(labels), n_classes))
     for number in np.unique(fold):
         rows = np.flatnonzero((fold != number) & known)
-        counts = np.bincount(labels[rows], minlength=n_classes)
-        weights = np.where(counts > 0, len(rows) / np.maximum(counts, 1) / (counts > 0).sum(), 0.0)
+        weights = class_weights(labels[rows], n_classes, 1.0)
         logits[fold == number] = fit_probe(features[rows], labels[rows], weights, PROBE_C).logits(
             features[fold == number]
         )
@@ -94,9 +94,13 @@ def unseen_classes(material: Material, features: NDArray[np.float32], classes: l
     absences = Absences(material, CANDIDATES)
     defects = [label for label in range(len(classes)) if not material.passes[label]]
     found = {}
+
+    def of_absent(method: str, absent: tuple[int, ...], but: int | None = None) -> float:
+        return auroc_of_absent(material, absences.without(absent), method, but)
+
     for label in defects:
         others = [tuple(sorted((label, other))) for other in defects if other != label]
-        method = max(CANDIDATES, key=lambda name: np.mean([_auroc(absences, material, name, p, label) for p in others]))
+        method = max(CANDIDATES, key=lambda name: np.mean([of_absent(name, pair, label) for pair in others]))
         held = material.holding([label])
         logits = probe_logits(features, material.labels, material.fold, ~held)
         passes = material.passes[logits.argmax(axis=1)]
@@ -104,20 +108,10 @@ def unseen_classes(material: Material, features: NDArray[np.float32], classes: l
         found[classes[label]] = {
             "method": method,
             **_outcome(material, scores, passes, held, material.labels == label),
-            "auroc_by_method": {
-                name: round(_auroc(absences, material, name, (label,), None), 3) for name in CANDIDATES
-            },
+            "auroc_by_method": {name: round(of_absent(name, (label,)), 3) for name in CANDIDATES},
         }
         say(f"{classes[label]}: {json.dumps(found[classes[label]])}")
     return found
-
-
-def _auroc(absences: Absences, material: Material, method: str, absent: tuple[int, ...], but: int | None) -> float:
-    scores = absences.without(absent).scores[method]
-    held = material.holding([each for each in absent if each != but])
-    held &= ~material.holding([] if but is None else [but])
-    regular = part_scores(scores[material.regular], material.groups[material.regular])[1]
-    return auroc(regular, part_scores(scores[held], material.groups[held])[1]) if held.any() else 0.5
 
 
 def _scores(material: Material, method: str, logits: NDArray[Any], held: NDArray[np.bool_]) -> NDArray[Any]:

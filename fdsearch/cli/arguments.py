@@ -34,6 +34,12 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="NAME (its champion), NAME@challenger, NAME:VERSION, or a bundle's folder."),
 ]
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...", help="Pictures, folders of pictures, or one CSV that names pictures beside it."
+    ),
+]
 
 
 def resolve(reference: str, root: Path) -> StudySpec:

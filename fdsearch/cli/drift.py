@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fdsearch.cli import show_drift
-from fdsearch.cli.arguments import Model
+from fdsearch.cli.arguments import Images, Model
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.cli.predict import pictures_and_parts
 from fdsearch.errors import ConfigError, Fault, IntegrityError, ResourceError
@@ -32,12 +32,7 @@ def register(app: typer.Typer) -> None:
 def drift(
     call: Call,
     model: Model,
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGES...", help="Pictures, folders of pictures, or one CSV that names pictures beside it."
-        ),
-    ],
+    images: Images,
     group: Annotated[
         str | None,
         typer.Option(

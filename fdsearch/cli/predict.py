@@ -16,14 +16,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fdsearch.cli.arguments import Model
+from fdsearch.cli.arguments import Images, Model
 from fdsearch.cli.command import Call, Document, command
 from fdsearch.errors import ConfigError, DataError, Fault
 from fdsearch.files import csv_cell, disk_errors, write_atomic
 from fdsearch.workspace import Workspace
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-"""Which files of a folder are taken for pictures; a file that is named itself is always read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +33,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     call: Call,
     model: Model,
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGES...", help="Pictures, folders of pictures, or one CSV that names pictures beside it."
-        ),
-    ],
+    images: Images,
     group: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +163,8 @@ def picture_files(images: Sequence[Path]) -> list[Path]:
     DataError
         With every path that does not exist and every folder without a picture.
     """
+    from fdsearch.serving.pictures import SUFFIXES, pictures_in
+
     files: list[Path] = []
     faults: list[Fault] = []
     for image in images:
@@ -179,7 +173,7 @@ def picture_files(images: Sequence[Path]) -> list[Path]:
             if not image.exists():
                 faults.append(Fault(str(image), "no such file", "a picture or a folder", "check the path"))
             continue
-        found = sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        found = pictures_in(image)
         if not found:
             faults.append(
                 Fault(str(image), "no picture", f"files ending in {', '.join(sorted(SUFFIXES))}", "check the folder")

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ from fdsearch.selection.unseen import Material
 from fdsearch.serving import reference
 from fdsearch.serving.contract import NoveltyRule
 from fdsearch.serving.novelty import NOVELTY, dump
+from fdsearch.serving.pictures import pictures_in
 from fdsearch.serving.traits import measure_files
 
 _FOUND = "found.json"
 _N_FOLDS = 5
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 _VERSION = 1
 """To be raised with any change that finds something else in the same pictures."""
 
@@ -187,9 +188,15 @@ def _write_reference(
         labels=labels,
         groups=groups,
         probabilities=probabilities,
-        traits=measure_files([dataset.paths[row] for row in rows], Silent()),
+        traits=_traits(dataset.digest, tuple(dataset.paths[row] for row in rows)),
         classes=list(dataset.classes),
     )
+
+
+@lru_cache(maxsize=1)
+def _traits(digest: str, paths: tuple[Path, ...]) -> NDArray[np.float64]:
+    """Traits of some pictures of the set with a digest: every version of a run has the same."""
+    return measure_files(paths, Silent())
 
 
 def _examples(question: Question, candidate: Candidate, kept: Path) -> Path | None:
@@ -197,7 +204,7 @@ def _examples(question: Question, candidate: Candidate, kept: Path) -> Path | No
     folder = question.spec.novelty.examples
     if folder is None:
         return None
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    files = pictures_in(folder)
     if not files:
         fault = Fault("study: $.novelty.examples", str(folder), "a folder with pictures", "put pictures of drift there")
         raise ConfigError("there is no example of drift", [fault])

@@ -177,6 +177,18 @@ def auroc(negative: Floats, positive: Floats) -> float:
     return float((below + upto).mean() / 2 / len(negative))
 
 
+def auroc_of_absent(material: Material, unseen: Unseen, method: str, but: int | None = None) -> float:
+    """AUROC of the parts of absent classes, of which `but` is not judged, against regular parts; 0.5 without such."""
+    scores, regular = unseen.scores[method], material.regular
+    # A part that shows the class that is reported as well may not choose its method.
+    held = material.holding([each for each in unseen.absent if each != but])
+    held &= ~material.holding([] if but is None else [but])
+    if not held.any():
+        return 0.5
+    worst = part_scores(scores[held], material.groups[held])[1]
+    return auroc(part_scores(scores[regular], material.groups[regular])[1], worst)
+
+
 def _classes_to_leave_out(material: Material) -> list[int]:
     """Classes that may not pass, those of the most parts first, as far as something is left when one is absent."""
     counts = {
@@ -193,19 +205,11 @@ def _table(
     """Mean AUROC of each method over absent classes, of which `but` is not judged."""
     if not absent:
         return None
-    regular = material.regular
-
-    def judge(method: str, unseen: Unseen) -> float:
-        # A part that shows the class that is reported as well may not choose its method.
-        held = material.holding([each for each in unseen.absent if each != but])
-        held &= ~material.holding([] if but is None else [but])
-        if not held.any():
-            return 0.5
-        worst = part_scores(unseen.scores[method][held], material.groups[held])[1]
-        return auroc(part_scores(unseen.scores[method][regular], material.groups[regular])[1], worst)
-
     scored = [absences.without(each) for each in absent]
-    return {method: float(np.mean([judge(method, each) for each in scored])) for method in absences.methods}
+    return {
+        method: float(np.mean([auroc_of_absent(material, each, method, but) for each in scored]))
+        for method in absences.methods
+    }
 
 
 def _fitted(material: Material, rows: NDArray[np.int64], method: str, examples: NDArray[np.float32] | None) -> Novelty:

@@ -21,6 +21,7 @@ from fdsearch.novelty.space import Space
 from fdsearch.parameters import PARAMETERS
 from fdsearch.selection.cross_fitting import calibrated
 from fdsearch.selection.decision import pass_rule
+from fdsearch.training.batches import class_weights
 from fdsearch.training.probe import fit_probe
 
 Floats = NDArray[np.float64]
@@ -124,8 +125,7 @@ class Absences:
         """Logits of the judged and of the known pictures, these by the very probe that was fitted to them."""
         material = self._material
         coordinates, _ = space.reduce(material.embedding)
-        counts = np.bincount(material.labels[known], minlength=len(material.passes))
-        weights = np.where(counts > 0, len(known) / np.maximum(counts, 1) / max((counts > 0).sum(), 1), 0.0)
+        weights = class_weights(material.labels[known], len(material.passes), 1.0)
         head = fit_probe(coordinates[known], material.labels[known], weights, PROBE_C)
         answers = [head.logits(coordinates[rows]).astype(np.float64) for rows in (judged, known)]
         return answers[0], answers[1]

@@ -21,8 +21,16 @@ from fdsearch.serving.contract import PictureInput
 Source = str | Path | bytes | NDArray[np.uint8]
 """A picture: a file, its bytes, or decoded gray pixels of shape (h, w)."""
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+"""Which files of a folder are taken for pictures; a file that is named itself is always read."""
+
 BATCH = 32
 _MAX_THREADS = 8
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder and of those below it, by their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def decode(source: Source, wanted: PictureInput) -> NDArray[np.uint8]:
